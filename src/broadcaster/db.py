@@ -1,0 +1,189 @@
+"""The database file: opened privately, with the right pragmas, brought up to date.
+
+One SQLite file holds the roster and the ledger, so that one transaction can cover both. It is
+created 0600 before SQLite sees it (SQLite would create it 0644; the -wal and -shm files inherit
+the mode). sqlite-utils is imported only when there is something to migrate: `run` from cron
+starts in a blink.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from broadcaster.errors import CannotWrite, ConfigError, NotAllowed
+
+BUSY_SECONDS = 10.0
+
+SCHEMA: dict[str, tuple[str, ...]] = {
+    # name of the migration → its statements, in order; a migration that has been released is never edited
+    "people": (
+        "create table list (id integer primary key, name text not null unique, list_id text not null,"
+        " titles text not null default '{}', created integer not null) strict",
+        "create table subscriber (id integer primary key, key text not null unique, address text not null,"
+        " name text not null default '', language text not null default '', timezone text not null default '',"
+        " fields text not null default '{}', created integer not null, changed integer not null) strict",
+        # state: 1 active, 2 left (sticky), 3 removed by staff (a file may bring them back)
+        "create table subscription (list integer not null references list(id), subscriber integer not null"
+        " references subscriber(id), state integer not null, since integer not null,"
+        " primary key (list, subscriber)) strict, without rowid",
+        "create index subscription_by_subscriber on subscription(subscriber)",
+        "create table consent (id integer primary key, subscriber integer not null references subscriber(id),"
+        " list integer not null references list(id), at integer not null, how text not null, wording text not null,"
+        " import integer) strict",
+        "create index consent_by_subscriber on consent(subscriber)",
+        # reason: left (from all lists), complained, bounced, staff; keyed by the folded address: it outlives the person's row
+        "create table suppression (key text primary key, address text not null, reason text not null,"
+        " detail text not null default '', since integer not null) strict, without rowid",
+        "create table import (id integer primary key, list integer not null references list(id), file text not null,"
+        " digest text not null, at integer not null, who text not null, consent text not null, figures text not null) strict",
+        # every field name that any subscriber ever had, so that `check` knows names without reading a million rows
+        "create table field (name text primary key) strict, without rowid",
+    ),
+    "ledger": (
+        "create table mailing (id integer primary key, statement text not null, state integer not null,"
+        " digest text not null, content_digest text not null, rule text not null, left_out text not null,"
+        " audience integer not null, first integer not null, last integer not null, rehearsal integer not null,"
+        " created integer not null, who text not null, due integer, due_words text not null default '',"
+        " expires integer, reason text not null default '', changed integer not null) strict",
+        # how many deliveries of a mailing are in each state, moved in the same transaction: status never counts rows
+        "create table tally (mailing integer not null, state integer not null, number integer not null,"
+        " primary key (mailing, state)) strict, without rowid",
+        "create table part (mailing integer not null references mailing(id), number integer not null,"
+        " language text not null, template text not null, primary key (mailing, number)) strict, without rowid",
+        "create table content (digest text primary key, body blob not null) strict",
+        "create table delivery (id integer primary key, mailing integer not null, subscriber integer not null,"
+        " list integer not null, part integer not null, state integer not null default 0,"
+        " attempts integer not null default 0) strict",
+        # nobody is enrolled twice in one mailing
+        "create unique index delivery_once on delivery(subscriber, mailing)",
+        # claimed, handed, in doubt: few rows at any time
+        "create index delivery_unsettled on delivery(mailing, state) where state in (1, 2, 6)",
+        # deferred rows only: when each may be tried again
+        "create table due (delivery integer primary key, mailing integer not null, at integer not null) strict",
+        "create index due_at on due(mailing, at)",
+        "create table attempt (delivery integer not null, number integer not null, at integer not null,"
+        " relay text not null, state integer not null, code integer not null, status text not null,"
+        " reply text not null, primary key (delivery, number)) strict, without rowid",
+        "create table pace (scope text primary key, state text not null) strict, without rowid",
+        "create table sender (one integer primary key check (one = 1), pid integer not null, host text not null,"
+        " boot text not null, since integer not null) strict",
+        "create table seen (what text primary key, at integer not null) strict, without rowid",
+    ),
+}
+
+
+class Db:
+    """An open database. `conn` is in autocommit; every write happens inside `atomic()`."""
+
+    def __init__(self, conn: sqlite3.Connection, path: Path) -> None:
+        self.conn = conn
+        self.path = path
+
+    @contextmanager
+    def atomic(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """One write transaction. `durable`: on the disk when this returns (synchronous=FULL).
+
+        Others are atomic and survive the death of the process, but the last of them may be rolled back
+        by a power cut. BEGIN IMMEDIATE: a reader that becomes a writer would fail without waiting.
+        """
+        if self.conn.in_transaction:
+            yield self.conn
+            return
+        # the pragma is ignored inside a transaction
+        self.conn.execute(f"pragma synchronous = {'full' if durable else 'normal'}")
+        try:
+            self.conn.execute("begin immediate")
+        except sqlite3.OperationalError as error:
+            raise translated(error, self.path) from error
+        try:
+            yield self.conn
+            self.conn.execute("commit")
+        except BaseException as error:
+            if self.conn.in_transaction:
+                self.conn.execute("rollback")
+            if isinstance(error, sqlite3.OperationalError):
+                raise translated(error, self.path) from error
+            raise
+
+    def close(self) -> None:
+        self.conn.close()
+
+
+def translated(error: sqlite3.Error, path: Path) -> CannotWrite:
+    """SQLite's complaint in our words."""
+    words = str(error)
+    if "locked" in words or "busy" in words:
+        return CannotWrite("another process is writing to the database", where=str(path), hint="try again in a moment")
+    if "full" in words:
+        return CannotWrite("the disk is full", where=str(path), hint="free some space; nothing was half done")
+    return CannotWrite(words, where=str(path))
+
+
+def open_database(path: Path, *, create: bool = True) -> Db:
+    """Open the database of a workspace, creating and migrating it where needed.
+
+    Raises ConfigError when it is missing, damaged, a link, or newer than this program; CannotWrite when it cannot be written.
+    """
+    _private(path, create)
+    try:
+        conn = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        conn.execute("pragma journal_mode = wal")
+        conn.execute("pragma foreign_keys = on")
+        conn.execute("pragma secure_delete = on")
+        conn.execute("pragma cache_size = -16384")
+        conn.execute("pragma wal_autocheckpoint = 4000")
+        version = conn.execute("pragma user_version").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        raise translated(error, path) from error
+    except sqlite3.DatabaseError as error:
+        raise ConfigError(
+            f"not a database of ours ({error})", where=str(path), hint="restore it from a backup; nothing was changed"
+        ) from error
+    db = Db(conn, path)
+    if version > len(SCHEMA):
+        conn.close()
+        raise ConfigError("was written by a newer broadcaster", where=str(path), hint="upgrade broadcaster")
+    if version < len(SCHEMA):
+        _migrate(db)
+    return db
+
+
+def _private(path: Path, create: bool) -> None:
+    """The file exists, is ours alone and is no link, before SQLite opens it."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | (os.O_CREAT if create else 0), 0o600)
+    except FileNotFoundError:
+        raise ConfigError("no database here yet", where=str(path), hint="import somebody first") from None
+    except OSError as error:
+        if path.is_symlink():
+            raise NotAllowed("is a symbolic link", where=str(path), hint="put the file itself there") from None
+        raise CannotWrite(error.strerror or str(error), where=str(path)) from None
+    try:
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+            os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+def _migrate(db: Db) -> None:
+    """Apply what is missing, one transaction per migration; two processes at once are safe."""
+    from sqlite_utils import Database
+    from sqlite_utils.migrations import Migrations
+
+    migrations = Migrations("broadcaster")
+    for number, (name, statements) in enumerate(SCHEMA.items(), start=1):
+
+        def step(target: Database, statements: tuple[str, ...] = statements, number: int = number) -> None:
+            for statement in statements:
+                target.conn.execute(statement)
+            target.conn.execute(f"pragma user_version = {number}")
+
+        migrations(name=name)(step)
+    with db.atomic(durable=True):
+        # inside our own transaction: a second process waits, then finds nothing to do
+        migrations.apply(Database(db.conn))
