@@ -19,61 +19,156 @@ from broadcaster.errors import CannotWrite, ConfigError, NotAllowed
 
 BUSY_SECONDS = 10.0
 
-SCHEMA: dict[str, tuple[str, ...]] = {
-    # name of the migration → its statements, in order; a migration that has been released is never edited
-    "people": (
-        "create table list (id integer primary key, name text not null unique, list_id text not null,"
-        " titles text not null default '{}', created integer not null) strict",
-        "create table subscriber (id integer primary key, key text not null unique, address text not null,"
-        " name text not null default '', language text not null default '', timezone text not null default '',"
-        " fields text not null default '{}', created integer not null, changed integer not null) strict",
-        # state: 1 active, 2 left (sticky), 3 removed by staff (a file may bring them back)
-        "create table subscription (list integer not null references list(id), subscriber integer not null"
-        " references subscriber(id), state integer not null, since integer not null,"
-        " primary key (list, subscriber)) strict, without rowid",
-        "create index subscription_by_subscriber on subscription(subscriber)",
-        "create table consent (id integer primary key, subscriber integer not null references subscriber(id),"
-        " list integer not null references list(id), at integer not null, how text not null, wording text not null,"
-        " import integer) strict",
-        "create index consent_by_subscriber on consent(subscriber)",
-        # reason: left (from all lists), complained, bounced, staff; keyed by the folded address: it outlives the person's row
-        "create table suppression (key text primary key, address text not null, reason text not null,"
-        " detail text not null default '', since integer not null) strict, without rowid",
-        "create table import (id integer primary key, list integer not null references list(id), file text not null,"
-        " digest text not null, at integer not null, who text not null, consent text not null, figures text not null) strict",
-        # every field name that any subscriber ever had, so that `check` knows names without reading a million rows
-        "create table field (name text primary key) strict, without rowid",
-    ),
-    "ledger": (
-        "create table mailing (id integer primary key, statement text not null, state integer not null,"
-        " digest text not null, content_digest text not null, rule text not null, left_out text not null,"
-        " audience integer not null, first integer not null, last integer not null, rehearsal integer not null,"
-        " created integer not null, who text not null, due integer, due_words text not null default '',"
-        " expires integer, reason text not null default '', changed integer not null) strict",
-        # how many deliveries of a mailing are in each state, moved in the same transaction: status never counts rows
-        "create table tally (mailing integer not null, state integer not null, number integer not null,"
-        " primary key (mailing, state)) strict, without rowid",
-        "create table part (mailing integer not null references mailing(id), number integer not null,"
-        " language text not null, template text not null, primary key (mailing, number)) strict, without rowid",
-        "create table content (digest text primary key, body blob not null) strict",
-        "create table delivery (id integer primary key, mailing integer not null, subscriber integer not null,"
-        " list integer not null, part integer not null, state integer not null default 0,"
-        " attempts integer not null default 0) strict",
-        # nobody is enrolled twice in one mailing
-        "create unique index delivery_once on delivery(subscriber, mailing)",
-        # claimed, handed, in doubt: few rows at any time
-        "create index delivery_unsettled on delivery(mailing, state) where state in (1, 2, 6)",
-        # deferred rows only: when each may be tried again
-        "create table due (delivery integer primary key, mailing integer not null, at integer not null) strict",
-        "create index due_at on due(mailing, at)",
-        "create table attempt (delivery integer not null, number integer not null, at integer not null,"
-        " relay text not null, state integer not null, code integer not null, status text not null,"
-        " reply text not null, primary key (delivery, number)) strict, without rowid",
-        "create table pace (scope text primary key, state text not null) strict, without rowid",
-        "create table sender (one integer primary key check (one = 1), pid integer not null, host text not null,"
-        " boot text not null, since integer not null) strict",
-        "create table seen (what text primary key, at integer not null) strict, without rowid",
-    ),
+# Name of the migration → its statements. One that has been released is never edited: add another.
+SCHEMA: dict[str, str] = {
+    "people": """
+        create table list (
+            id integer primary key,
+            name text not null unique,
+            list_id text not null,
+            titles text not null default '{}',  -- JSON: language → title
+            created integer not null
+        ) strict;
+
+        create table subscriber (
+            id integer primary key,
+            key text not null unique,  -- the folded address: two spellings of one mailbox are one person
+            address text not null,
+            name text not null default '',
+            language text not null default '',
+            timezone text not null default '',
+            fields text not null default '{}',  -- JSON: custom field → text
+            created integer not null,
+            changed integer not null
+        ) strict;
+
+        create table subscription (
+            list integer not null references list(id),
+            subscriber integer not null references subscriber(id),
+            state integer not null,  -- 1 active, 2 left (sticky), 3 removed by staff (a file may bring them back)
+            since integer not null,
+            primary key (list, subscriber)
+        ) strict, without rowid;
+        create index subscription_by_subscriber on subscription(subscriber);
+
+        create table consent (  -- only ever added to
+            id integer primary key,
+            subscriber integer not null references subscriber(id),
+            list integer not null references list(id),
+            at integer not null,
+            how text not null,
+            wording text not null,
+            import integer
+        ) strict;
+        create index consent_by_subscriber on consent(subscriber);
+
+        create table suppression (  -- by folded address: it outlives the person's row
+            key text primary key,
+            address text not null,
+            reason text not null,  -- left (from all lists), complained, bounced, staff
+            detail text not null default '',
+            since integer not null
+        ) strict, without rowid;
+
+        create table import (
+            id integer primary key,
+            list integer not null references list(id),
+            file text not null,
+            digest text not null,
+            at integer not null,
+            who text not null,
+            consent text not null,
+            figures text not null  -- JSON
+        ) strict;
+
+        -- every field that anybody ever had
+        create table field (name text primary key) strict, without rowid;
+    """,
+    "ledger": """
+        create table mailing (
+            id integer primary key,
+            statement text not null,
+            state integer not null,
+            digest text not null,  -- of content, audience and schedule: what a second person approves
+            content text not null,  -- digest of the merge templates and attachments alone
+            rule text not null,  -- JSON: lists, exclude, where
+            left_out text not null,  -- JSON: reason → number
+            audience integer not null,
+            first integer not null,  -- its deliveries have the ids first … last
+            last integer not null,
+            rehearsal integer not null,
+            created integer not null,
+            who text not null,
+            due integer,  -- not before; epoch seconds
+            due_words text not null default '',  -- the same as wall time and zone
+            expires integer,
+            reason text not null default '',  -- why it is paused or held
+            changed integer not null
+        ) strict;
+
+        create table tally (  -- deliveries by state, moved in the same transaction: status never counts rows
+            mailing integer not null references mailing(id),
+            state integer not null,
+            number integer not null,
+            primary key (mailing, state)
+        ) strict, without rowid;
+
+        create table part (  -- what is frozen: one merge template per language
+            mailing integer not null references mailing(id),
+            number integer not null,
+            language text not null,
+            template text not null,
+            primary key (mailing, number)
+        ) strict, without rowid;
+
+        -- attachments
+        create table content (digest text primary key, body blob not null) strict;
+
+        create table delivery (
+            id integer primary key,
+            mailing integer not null,
+            subscriber integer not null,
+            list integer not null,
+            part integer not null,
+            state integer not null default 0,
+            attempts integer not null default 0
+        ) strict;
+        -- nobody is enrolled twice
+        create unique index delivery_once on delivery(subscriber, mailing);
+        -- claimed, handed, in doubt: few at any time
+        create index delivery_unsettled on delivery(mailing, state) where state in (1, 2, 6);
+
+        create table due (  -- deferred deliveries only
+            delivery integer primary key,
+            mailing integer not null,
+            at integer not null
+        ) strict;
+        create index due_at on due(mailing, at);
+
+        create table attempt (
+            delivery integer not null,
+            number integer not null,
+            at integer not null,
+            relay text not null,
+            state integer not null,
+            code integer not null,
+            status text not null,
+            reply text not null,
+            primary key (delivery, number)
+        ) strict, without rowid;
+
+        create table pace (scope text primary key, state text not null) strict, without rowid;
+
+        create table sender (  -- who holds, or last held, the lock
+            one integer primary key check (one = 1),
+            pid integer not null,
+            host text not null,
+            boot text not null,
+            since integer not null
+        ) strict;
+
+        create table seen (what text primary key, at integer not null) strict, without rowid;
+    """,
 }
 
 
@@ -127,7 +222,8 @@ def translated(error: sqlite3.Error, path: Path) -> CannotWrite:
 def open_database(path: Path, *, create: bool = True) -> Db:
     """Open the database of a workspace, creating and migrating it where needed.
 
-    Raises ConfigError when it is missing, damaged, a link, or newer than this program; CannotWrite when it cannot be written.
+    Raises ConfigError when it is missing, damaged or newer than this program, NotAllowed when it is a
+    link, CannotWrite when it cannot be written.
     """
     _private(path, create)
     try:
@@ -176,10 +272,11 @@ def _migrate(db: Db) -> None:
     from sqlite_utils.migrations import Migrations
 
     migrations = Migrations("broadcaster")
-    for number, (name, statements) in enumerate(SCHEMA.items(), start=1):
+    for number, (name, script) in enumerate(SCHEMA.items(), start=1):
 
-        def step(target: Database, statements: tuple[str, ...] = statements, number: int = number) -> None:
-            for statement in statements:
+        def step(target: Database, script: str = script, number: int = number) -> None:
+            # not executescript: it commits what is open first
+            for statement in script.split(";\n"):
                 target.conn.execute(statement)
             target.conn.execute(f"pragma user_version = {number}")
 

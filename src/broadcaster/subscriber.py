@@ -21,7 +21,7 @@ class Subscriber:
     fields: Mapping[str, str] = field(default_factory=dict)
 
     def values(self) -> dict[str, str]:
-        """What `subscriber.*` means in a statement: `email`, `name`, `language`, `timezone`, custom fields; no empty ones."""
+        """What `subscriber.*` means in a statement. What is empty is not in it."""
         own = {"email": self.address, "name": self.name, "language": self.language, "timezone": self.timezone}
         return {name: value for name, value in {**self.fields, **own}.items() if value}
 

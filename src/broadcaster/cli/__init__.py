@@ -1,0 +1,177 @@
+"""The command line: one file per command, or per noun with its verbs; each is imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from broadcaster import __version__
+from broadcaster.errors import BroadcasterError, Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# command → the module that holds it; the order is that of `--help`
+COMMANDS = {
+    "init": "init",
+    "demo": "demo",
+    "lists": "lists",
+    "subscribers": "subscribers",
+    "suppressions": "suppressions",
+    "why": "why",
+    "new": "new",
+    "check": "check",
+    "render": "render",
+    "test": "test",
+    "prepare": "prepare",
+    "send": "send",
+    "mailings": "mailings",
+    "status": "status",
+    "pause": "control",
+    "resume": "control",
+    "cancel": "control",
+    "resolve": "resolve",
+    "run": "run",
+}
+
+# The first line of each command's help, so that `--help` imports none of them; a test compares the two.
+SUMMARIES = {
+    "init": "Make a new workspace with a small working example.",
+    "demo": "Try the whole job in a throw-away workspace: nothing is mailed to anybody.",
+    "lists": "Show, create, edit and delete lists.",
+    "subscribers": "Find, add, import and export people.",
+    "suppressions": "Show and change who must not be mailed.",
+    "why": "Tell everything known of ADDRESS, and why it does or does not get mail.",
+    "new": "Start a statement: a folder with one file per language.",
+    "check": "Find everything wrong with STATEMENT before the first recipient does.",
+    "render": "Write STATEMENT as it will be mailed into a folder, to look at.",
+    "test": "Mail STATEMENT in every language to these addresses now, as a test.",
+    "prepare": "Freeze STATEMENT and its audience as a mailing with a number.",
+    "send": "Send a mailing: prepare it if needed, then send what is due, once through.",
+    "mailings": "List the mailings, the newest first.",
+    "status": "Tell where a mailing is, or what is going on.",
+    "pause": "Hold a running mailing within a second.",
+    "resume": "Let a paused or held mailing go on.",
+    "cancel": "Stop a mailing for good: who has not got it will not.",
+    "resolve": "Settle the deliveries in doubt of MAILING.",
+    "run": "Send what is due and retry what waits: for cron.",
+}
+
+
+class Menu(click.Group):
+    """A group that knows its commands by name and imports them one at a time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command = getattr(importlib.import_module(f"broadcaster.cli.{module}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        import difflib
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            did = f" Did you mean '{near[0]}'?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{did}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
+
+
+@click.group(cls=Menu, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="broadcaster", message="%(prog)s %(version)s")
+@click.option(
+    "-C",
+    "directory",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The workspace, or a folder in it. Otherwise BROADCASTER_WORKSPACE, else the current folder or one above it.",
+)
+@click.pass_context
+def broadcaster(ctx: click.Context, directory: Path | None) -> None:
+    """Keep lists of people, and mail them statements: nobody lost, nobody mailed twice.
+
+    A workspace is a folder with a broadcaster.toml. `broadcaster demo` shows the whole job in a minute;
+    `broadcaster init DIR` starts your own.
+
+    \b
+    Exit statuses: 0 done, 1 a defect of ours, 2 wrong usage, 65 bad data, 69 no relay would talk to us,
+    73 cannot write, 75 not finished, 77 not allowed, 78 configuration, 130 interrupted.
+    """
+    from broadcaster.cli.house import House
+
+    ctx.obj = ctx.with_resource(House(directory))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its status; no traceback reaches a person."""
+    os.umask(0o077)
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        status: Any = broadcaster.main(arguments, prog_name="broadcaster", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BroadcasterError as error:
+        return _complain(error)
+    except (KeyboardInterrupt, click.Abort):
+        return _complain(Interrupted("interrupted", hint="nothing is half done; run the same command again"))
+    except BrokenPipeError:
+        # the reader of a pipe has gone (`| head`); what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _defect(error)
+
+
+def _complain(error: BroadcasterError) -> int:
+    from broadcaster.cli.say import clean
+
+    print(f"broadcaster: {clean(str(error))}", file=sys.stderr)  # noqa: T201
+    if error.hint:
+        print(f"  hint: {clean(error.hint)}", file=sys.stderr)  # noqa: T201
+    return error.status
+
+
+def _defect(error: Exception) -> int:
+    """A defect of ours. The trace holds places, never values: a message may hold an address."""
+    import errno
+    import traceback
+
+    from broadcaster.errors import CannotWrite
+
+    if isinstance(error, OSError) and error.errno in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+    ):
+        return _complain(CannotWrite(error.strerror or "cannot write", where=str(error.filename or "disk")))
+    places = [f"{Path(f.filename).name}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)][-4:]
+    trail = " < ".join(reversed(places))
+    print(f"broadcaster: a defect of ours: {type(error).__name__} at {trail}", file=sys.stderr)  # noqa: T201
+    print("  hint: nothing is half done; please report this line", file=sys.stderr)  # noqa: T201
+    return 1

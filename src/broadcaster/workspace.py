@@ -1,0 +1,192 @@
+"""The workspace: the folder with a broadcaster.toml, found like git finds its own, and what is in it.
+
+The only room that reads configuration, statements, layouts and the key from the disk. Everything
+a name from a file could point at must lie inside the folder it belongs to: links are resolved first.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from broadcaster.errors import CannotWrite, ConfigError, NotFound, StatementError
+
+if TYPE_CHECKING:
+    from broadcaster.config import Config
+    from broadcaster.statement import Statement
+
+CONFIG = "broadcaster.toml"
+KEY_BYTES = 32
+# a statement or layout larger than this is a mistake, and would cost every recipient
+TEXT_LIMIT = 1_000_000
+ASSET_LIMIT = 25_000_000
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One workspace. `root` is absolute and holds a broadcaster.toml."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        return self.root / "subscribers" / "broadcaster.db"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "subscribers" / "sender.lock"
+
+    def config(self) -> Config:
+        """The configuration, every key of it checked. Raises ConfigError."""
+        from broadcaster import config
+
+        return config.parse(_text(self.root / CONFIG, ConfigError), file=CONFIG)
+
+    def key(self) -> bytes:
+        """The secret that signs leave links and return paths. Raises ConfigError when it is missing or open."""
+        path = self.root / "subscribers" / "secret.key"
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            raise ConfigError(
+                "is missing: nothing can be signed",
+                where="subscribers/secret.key",
+                hint="restore it from your backup: a new one would void every leave link already mailed",
+            ) from None
+        except OSError as error:
+            raise ConfigError(error.strerror or str(error), where="subscribers/secret.key") from None
+        with os.fdopen(descriptor, "rb") as file:
+            if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+                raise ConfigError(
+                    "can be read by others", where="subscribers/secret.key", hint="chmod 600 subscribers/secret.key"
+                )
+            key = file.read(4096)
+        if len(key) < KEY_BYTES:
+            raise ConfigError(
+                "is too short to be a key", where="subscribers/secret.key", hint="restore it from your backup"
+            )
+        return key
+
+    def slugs(self) -> list[str]:
+        """The statements that are there, by name."""
+        folder = self.root / "statements"
+        if not folder.is_dir():
+            return []
+        found = {p.name for p in folder.iterdir() if p.is_dir() and any(p.glob("*.md"))}
+        return sorted(found | {p.stem for p in folder.glob("*.md")})
+
+    def statement(self, slug: str) -> Statement:
+        """Read a statement: statements/SLUG/LANG.md, or statements/SLUG.md in the default language.
+
+        Raises NotFound with the nearest names, StatementError for what cannot be read.
+        """
+        from broadcaster import statement
+
+        folder = self.root / "statements"
+        single = folder / f"{slug}.md"
+        if slug in self.slugs() and (folder / slug).is_dir():
+            files = {p.name: _text(_inside(p, folder), StatementError) for p in sorted((folder / slug).glob("*.md"))}
+        elif slug in self.slugs() and single.is_file():
+            files = {single.name: _text(_inside(single, folder), StatementError)}
+        else:
+            import difflib
+
+            near = difflib.get_close_matches(slug, self.slugs(), n=3)
+            raise NotFound(
+                f"no statement {slug!r} in statements/",
+                hint=f"did you mean {' or '.join(near)}?" if near else "`broadcaster new SLUG` starts one",
+            )
+        config = self.config()
+        return statement.parse(slug, files, default=config.languages.default)
+
+    def layouts(self) -> dict[str, str]:
+        """Every text below templates/ by its path there; ours where the workspace has none of that name."""
+        found: dict[str, str] = {}
+        for folder in (samples() / "templates", self.root / "templates"):
+            for path in sorted(folder.rglob("*")):
+                if path.suffix in (".html", ".txt", ".po", ".css") and path.is_file():
+                    found[path.relative_to(folder).as_posix()] = _text(_inside(path, folder), StatementError)
+        return found
+
+    def asset(self, slug: str, name: str) -> bytes:
+        """An image or attachment beside a statement. Raises StatementError when missing, outside, or too large."""
+        folder = self.root / "statements" / slug
+        path = _inside(folder / name, folder)
+        try:
+            if path.stat().st_size > ASSET_LIMIT:
+                raise StatementError("is larger than 25 MB", where=f"statements/{slug}/{name}")
+            return path.read_bytes()
+        except OSError as error:
+            raise StatementError(
+                (error.strerror or str(error)).lower(),
+                where=f"statements/{slug}/{name}",
+                hint="put the file beside the statement",
+            ) from None
+
+
+def find(start: Path | None, env: Mapping[str, str]) -> Workspace:
+    """The workspace that a command is about: -C, else BROADCASTER_WORKSPACE, else the current folder and its parents.
+
+    Raises ConfigError (78) when there is none.
+    """
+    given = start or (Path(env["BROADCASTER_WORKSPACE"]) if env.get("BROADCASTER_WORKSPACE") else None)
+    place = (given or Path.cwd()).absolute()
+    for folder in (place, *place.parents):
+        if (folder / CONFIG).is_file():
+            return Workspace(folder.resolve())
+    raise ConfigError(
+        f"no {CONFIG} in {place} or any folder above it",
+        hint="`broadcaster init DIR` makes a workspace; -C DIR or BROADCASTER_WORKSPACE names one",
+    )
+
+
+def samples() -> Path:
+    """Where our own layouts and samples are: in a checkout the repository itself, else inside the installed package."""
+    here = Path(__file__).resolve().parent
+    checkout = here.parents[1]
+    if (checkout / "pyproject.toml").is_file() and (checkout / CONFIG).is_file():
+        return checkout
+    return here / "samples"
+
+
+def create_private(path: Path) -> int:
+    """Create a file that only we can read, from its first instant; the descriptor is open for writing.
+
+    Raises CannotWrite when something is there already: nothing is overwritten and no link is followed.
+    """
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        raise CannotWrite("is there already", where=str(path), hint="name another file") from None
+    except OSError as error:
+        raise CannotWrite((error.strerror or str(error)).lower(), where=str(path)) from None
+
+
+def _inside(path: Path, folder: Path) -> Path:
+    """The path with every link resolved, if that lies inside the folder."""
+    try:
+        real = path.resolve()
+    except (OSError, ValueError):
+        raise StatementError("is no usable file name", where=repr(path.name)) from None
+    if not real.is_relative_to(folder.resolve()):
+        raise StatementError(f"lies outside {folder.name}/", where=path.name, hint="files must be inside the workspace")
+    return real
+
+
+def _text(path: Path, kind: type[ConfigError] | type[StatementError]) -> str:
+    """A text file as UTF-8, with or without BOM. Devices and pipes are not opened."""
+    try:
+        if not path.is_file():
+            raise kind("is no file", where=path.name)
+        if path.stat().st_size > TEXT_LIMIT:
+            raise kind("is larger than 1 MB", where=path.name, hint="is this the right file?")
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise kind("is not UTF-8 text", where=f"{path.name}:{line}", hint="save it as UTF-8") from None
+    except OSError as error:
+        raise kind((error.strerror or str(error)).lower(), where=path.name) from None
