@@ -1,0 +1,1 @@
+"""The tests. `tests.lab` is a server to send to."""
