@@ -24,10 +24,11 @@ SCHEMA: dict[str, str] = {
     "people": """
         create table list (
             id integer primary key,
-            name text not null unique,
+            name text not null unique collate nocase,
             list_id text not null,
             titles text not null default '{}',  -- JSON: language → title
-            created integer not null
+            created integer not null,
+            deleted integer  -- its row stays: who left it is remembered, and making it again revives it
         ) strict;
 
         create table subscriber (
