@@ -17,6 +17,7 @@ from broadcaster.errors import CannotWrite, ConfigError, NotFound, StatementErro
 
 if TYPE_CHECKING:
     from broadcaster.config import Config
+    from broadcaster.relay import Secret
     from broadcaster.statement import Statement
 
 CONFIG = "broadcaster.toml"
@@ -70,6 +71,35 @@ class Workspace:
                 "is too short to be a key", where="subscribers/secret.key", hint="restore it from your backup"
             )
         return key
+
+    def secret(self, of: Secret) -> str:
+        """A password or token from where the configuration says it is. Raises ConfigError; never says what it is."""
+        import subprocess
+
+        if of.kind == "env":
+            value = os.environ.get(of.source, "")
+            if not value:
+                raise ConfigError(f"the variable {of.source} is not set", where=CONFIG)
+            return value
+        if of.kind == "command":
+            try:
+                found = subprocess.run(  # noqa: S602 - the user's own command, written for a shell
+                    of.source, shell=True, cwd=self.root, stdout=subprocess.PIPE, timeout=60, check=True
+                )
+            except (subprocess.SubprocessError, OSError):
+                raise ConfigError("the command that should tell the password failed", where=CONFIG) from None
+            return found.stdout.decode("utf-8", "replace").strip("\r\n")
+        return self._secret_file(self.root / of.source)
+
+    def _secret_file(self, path: Path) -> str:
+        name = path.name
+        try:
+            with path.open("rb") as file:
+                if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                    raise ConfigError("can be read by others", where=name, hint=f"chmod 600 {path}")
+                return file.read(65_536).decode("utf-8-sig", "replace").strip()
+        except OSError as error:
+            raise ConfigError((error.strerror or str(error)).lower(), where=str(path)) from None
 
     def slugs(self) -> list[str]:
         """The statements that are there, by name."""

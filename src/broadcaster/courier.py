@@ -1,0 +1,151 @@
+"""One delivery, from row to outcome: look once more whether it may go, render, hand over, judge what came back.
+
+A courier knows no SQL: what it must ask or write down it asks of the desk it is bound to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Generic, Protocol, TypeVar
+
+from broadcaster.delivery import About, Envelope, Event, Outcome, judge
+from broadcaster.errors import BadData
+from broadcaster.subscriber import Subscriber
+from broadcaster.transports import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Consignment:
+    """A claimed delivery with the person it is for: what an engine calls a row."""
+
+    delivery: int
+    mailing: int
+    part: int
+    list: int
+    subscriber: Subscriber
+
+
+class Desk(Protocol):
+    """Where a courier asks and reports."""
+
+    def barred(self, row: Consignment) -> Event | None:
+        """Why this row may not go after all, now: LEAVE, MISS when its mailing was paused, or nothing."""
+
+    def compose(self, row: Consignment, relay: str, date: datetime) -> Envelope:
+        """The envelope with its rendered message. Raises BadData for a person it cannot be rendered for."""
+
+    async def hand(self, row: Consignment) -> None:
+        """Write down that the next bytes end in the dot. Returns when that is written."""
+
+    def note(self, row: Consignment, outcome: Outcome) -> None:
+        """Take an outcome; it is written before the next `hand` returns, or in a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Courier:
+    """Carries one row at a time. `clock`: seconds since the epoch."""
+
+    desk: Desk
+    clock: Callable[[], float]
+
+    async def __call__(self, row: Consignment, transport: Transport, relay: str, /) -> Outcome:
+        """Try a row once; a miss before the dot once more, on a fresh connection."""
+        outcome = await self._try(row, transport, relay)
+        if self._missed_by_chance(outcome):
+            outcome = await self._try(row, transport, relay)
+        self.desk.note(row, outcome)
+        return outcome
+
+    async def _try(self, row: Consignment, transport: Transport, relay: str) -> Outcome:
+        now = self.clock()
+        if event := self.desk.barred(row):
+            return Outcome(row.delivery, event, None, relay, now)
+        try:
+            envelope = self.desk.compose(row, relay, datetime.fromtimestamp(now, UTC))
+        except BadData as error:
+            return Outcome(row.delivery, Event.SKIP, None, relay, now, note=str(error))
+        answer = await transport.deliver(envelope, lambda: self.desk.hand(row))
+        return Outcome(row.delivery, judge(answer).event, answer, relay, self.clock())
+
+    @staticmethod
+    def _missed_by_chance(outcome: Outcome) -> bool:
+        """Lost before the dot, and not because of us: mostly an idle connection that the relay had closed."""
+        return outcome.event is Event.MISS and outcome.answer is not None and judge(outcome.answer).about is About.TIME
+
+
+T = TypeVar("T")
+
+
+class Journal(Generic[T]):
+    """Marks and outcomes of many connections, written down together: one commit serves all that are ready at once.
+
+    `write` takes the slips to mark as handed and the slips with their outcomes, and returns those that may not go.
+
+    An outcome is written no later than its connection's next mark, so that after a crash no more
+    deliveries are in doubt than connections were open.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[list[T], list[tuple[T, Outcome]]], Collection[T]],
+        *,
+        linger: float = 0.05,
+    ) -> None:
+        self._write = write
+        self._linger = linger
+        self._handed: list[tuple[T, asyncio.Future[None]]] = []
+        self._outcomes: list[tuple[T, Outcome]] = []
+        self._timer: asyncio.Handle | None = None
+        self._soon = False
+        self.failure: BaseException | None = None
+
+    def hand(self, slip: T) -> Awaitable[None]:
+        """Done when the mark is written. Raises what writing raised, or Fenced when somebody moved the row."""
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[None] = loop.create_future()
+        if self.failure is not None:
+            written.set_exception(self.failure)
+            return written
+        self._handed.append((slip, written))
+        if not self._soon:
+            # every connection that is ready in this turn of the loop joins
+            self._soon = True
+            loop.call_soon(self.flush)
+        return written
+
+    def note(self, slip: T, outcome: Outcome) -> None:
+        """Write an outcome with the next marks, or after a moment."""
+        self._outcomes.append((slip, outcome))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._linger, self.flush)
+
+    def flush(self) -> None:
+        """Write all that is waiting. A failure is kept: nothing is handed over any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        handed, outcomes = self._handed, self._outcomes
+        self._handed, self._outcomes, self._timer, self._soon = [], [], None, False
+        if not handed and not outcomes:
+            return
+        try:
+            refused = self._write([slip for slip, _ in handed], outcomes)
+        except BaseException as error:  # given to everyone who waits, and raised by the story
+            self.failure = error
+            for _, written in handed:
+                if not written.done():
+                    written.set_exception(error)
+            return
+        for slip, written in handed:
+            if written.done():
+                continue
+            if slip in refused:
+                written.set_exception(Fenced())
+            else:
+                written.set_result(None)
+
+
+class Fenced(Exception):
+    """Somebody else has moved this delivery: it must not go."""

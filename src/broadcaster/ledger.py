@@ -1,0 +1,478 @@
+"""The ledger: all SQL about sending. It stores states and never chooses them: every move is looked up in a table.
+
+What a claim writes is on the disk before anything goes on a wire; marks of handing and outcomes survive the
+death of the process and may be lost with the power. The sum of a mailing's tally is its audience, always.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from broadcaster import mailing as m
+from broadcaster.db import Db
+from broadcaster.delivery import NEXT, OPEN, Answer, Event, Outcome, Reply, State
+from broadcaster.errors import NotAllowed, NotFound
+from broadcaster.mailing import Mailing, Roll, Rule, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """A claimed delivery: what a courier needs of its row. `attempts` counts those that were answered."""
+
+    id: int
+    mailing: int
+    subscriber: int
+    list: int
+    part: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One frozen language of a mailing."""
+
+    number: int
+    language: str
+    template: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A mailing before its audience is enrolled."""
+
+    statement: str
+    parts: Sequence[Part]
+    files: Mapping[str, bytes]  # digest → bytes
+    content: str
+    rule: Rule
+    window: Window
+    rehearsal: bool
+    who: str
+
+
+# Where an event can come from; what is most likely is tried first.
+FROM: dict[Event, list[State]] = {
+    event: sorted((before for before, e in NEXT if e is event), key=lambda s: s is not State.HANDED) for event in Event
+}
+
+# Events that end an attempt: the relay was asked.
+ATTEMPTS = (Event.ACCEPT, Event.DEFER, Event.REJECT, Event.LOSE)
+
+_MAILING = (
+    "select id, statement, state, digest, content, rule, left_out, audience, first, last, rehearsal, created, who,"
+    " due, due_words, expires, reason from mailing"
+)
+
+
+class Ledger:
+    """All SQL about sending, on one connection."""
+
+    def __init__(self, db: Db) -> None:
+        self.db = db
+        self._conn = db.conn
+
+    # mailings
+
+    def enrol(
+        self, draft: Draft, rows: Iterable[tuple[int, int, int]], left_out: Mapping[str, int], now: int
+    ) -> Mailing:
+        """Write a mailing and its audience, all or nothing. `rows`: subscriber, list, part; ascending by subscriber.
+
+        The caller's `left_out` is read after the rows have streamed by: it may be counted meanwhile.
+        """
+        roll = Roll()
+        with self.db.atomic(durable=True) as conn:
+            first = conn.execute("select coalesce(max(last), 0) + 1 from mailing").fetchone()[0]
+            number = conn.execute("select coalesce(max(id), 0) + 1 from mailing").fetchone()[0]
+            following = first
+            for lot in roll.of(rows):
+                conn.executemany(
+                    "insert into delivery (id, mailing, subscriber, list, part) values (?, ?, ?, ?, ?)",
+                    [(following + i, number, *row) for i, row in enumerate(lot)],
+                )
+                following += len(lot)
+            state = m.State.SCHEDULED if draft.window.due is not None else m.State.READY
+            conn.execute(
+                "insert into mailing (id, statement, state, digest, content, rule, left_out, audience, first, last,"
+                " rehearsal, created, who, due, due_words, expires, changed)"
+                " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    number,
+                    draft.statement,
+                    state,
+                    roll.seal(draft.content, draft.rule, draft.window),
+                    draft.content,
+                    draft.rule.to_json(),
+                    json.dumps({reason: n for reason, n in left_out.items() if n}),
+                    roll.number,
+                    first,
+                    following - 1,
+                    draft.rehearsal,
+                    now,
+                    draft.who,
+                    draft.window.due,
+                    draft.window.words,
+                    draft.window.expires,
+                    now,
+                ),
+            )
+            conn.execute("insert into tally values (?, ?, ?)", (number, State.PENDING, roll.number))
+            conn.executemany(
+                "insert into part values (?, ?, ?, ?)",
+                [(number, part.number, part.language, part.template) for part in draft.parts],
+            )
+            conn.executemany("insert or ignore into content values (?, ?)", list(draft.files.items()))
+        return self.mailing(number)
+
+    def mailing(self, number: int) -> Mailing:
+        """One mailing. Raises NotFound."""
+        row = self._conn.execute(_MAILING + " where id = ?", (number,)).fetchone()
+        if row is None:
+            raise NotFound(f"no mailing {number}", hint="`broadcaster mailings` lists them")
+        return self._mailing(row)
+
+    def mailings(self, *, statement: str | None = None, states: Sequence[m.State] = ()) -> list[Mailing]:
+        """Mailings, the newest first, of one statement or in some states where asked."""
+        rows = self._conn.execute(
+            _MAILING + " where (?1 is null or statement = ?1)"
+            " and (?2 = '[]' or state in (select value from json_each(?2))) order by id desc",
+            (statement, json.dumps([int(s) for s in states])),
+        ).fetchall()
+        return [self._mailing(row) for row in rows]
+
+    def _mailing(self, row: tuple[Any, ...]) -> Mailing:
+        tally = {
+            State(state): number
+            for state, number in self._conn.execute(
+                "select state, number from tally where mailing = ? and number > 0", (row[0],)
+            )
+        }
+        return Mailing(
+            id=row[0],
+            statement=row[1],
+            state=m.State(row[2]),
+            digest=row[3],
+            content=row[4],
+            rule=Rule.from_json(row[5]),
+            left_out=json.loads(row[6]),
+            audience=row[7],
+            first=row[8],
+            last=row[9],
+            rehearsal=bool(row[10]),
+            created=row[11],
+            who=row[12],
+            window=Window(row[13], row[14], row[15]),
+            reason=row[16],
+            tally=tally,
+        )
+
+    def move(self, number: int, event: m.Event, now: int, reason: str = "") -> Mailing:
+        """Move a mailing by its table. Raises NotAllowed where the table has no such move."""
+        with self.db.atomic() as conn:
+            state = self.mailing(number).state
+            end = m.NEXT.get((state, event))
+            if end is None:
+                raise NotAllowed(f"mailing {number} is {state.word}: it cannot {event.name.lower()}")
+            conn.execute(
+                "update mailing set state = ?, reason = ?, changed = ? where id = ?", (end, reason, now, number)
+            )
+        return self.mailing(number)
+
+    def state(self, number: int) -> m.State:
+        """The state alone: asked before each lot."""
+        return m.State(self._conn.execute("select state from mailing where id = ?", (number,)).fetchone()[0])
+
+    def rehearse(self, number: int, rehearsal: bool) -> None:
+        """Whether what is sent of it is a rehearsal: fixed when the first of it is sent."""
+        with self.db.atomic() as conn:
+            conn.execute("update mailing set rehearsal = ? where id = ?", (rehearsal, number))
+
+    def finish_if_done(self, number: int, now: int) -> Mailing:
+        """Finished is what has nothing open."""
+        found = self.mailing(number)
+        if found.open == 0 and (found.state, m.Event.FINISH) in m.NEXT:
+            return self.move(number, m.Event.FINISH, now)
+        return found
+
+    def parts(self, number: int) -> list[Part]:
+        """What was frozen, by part number."""
+        rows = self._conn.execute("select number, language, template from part where mailing = ? order by 1", (number,))
+        return [Part(*row) for row in rows]
+
+    def content(self, digest: str) -> bytes:
+        """A frozen attachment. Raises NotFound."""
+        row = self._conn.execute("select body from content where digest = ?", (digest,)).fetchone()
+        if row is None:
+            raise NotFound(f"the frozen attachment {digest[:12]} is gone", hint="restore the database from a backup")
+        body: bytes = row[0]
+        return body
+
+    # choosing and claiming
+
+    def pending(self, of: Mailing, after: int, limit: int) -> list[int]:
+        """The next pending deliveries by id: a walk along the primary key, no index and no offset."""
+        rows = self._conn.execute(
+            "select id from delivery where id > ? and id <= ? and state = 0 order by id limit ?",
+            (max(after, of.first - 1), of.last, limit),
+        )
+        return [row[0] for row in rows]
+
+    def ripe(self, number: int, now: int, limit: int) -> list[int]:
+        """Deferred deliveries whose next time has come, the longest waiting first."""
+        rows = self._conn.execute(
+            "select delivery from due where mailing = ? and at <= ? order by at limit ?", (number, now, limit)
+        )
+        return [row[0] for row in rows]
+
+    def next_ripe(self, number: int) -> int | None:
+        """When the next deferred delivery of a mailing may be tried (epoch seconds)."""
+        at: int | None = self._conn.execute("select min(at) from due where mailing = ?", (number,)).fetchone()[0]
+        return at
+
+    def slips(self, ids: Sequence[int]) -> list[Slip]:
+        """Those of the deliveries that can still be claimed. Inside the transaction of the claim."""
+        rows = self._conn.execute(
+            "select id, mailing, subscriber, list, part, attempts from delivery"
+            " where id in (select value from json_each(?)) and state in (0, 3) order by id",
+            (json.dumps(ids),),
+        )
+        return [Slip(*row) for row in rows]
+
+    def first_attempt(self, delivery: int) -> int | None:
+        """When a delivery was first tried (epoch seconds)."""
+        row = self._conn.execute("select at from attempt where delivery = ? and number = 1", (delivery,)).fetchone()
+        return row[0] if row else None
+
+    def shift(self, number: int, ids: Sequence[int], event: Event) -> int:
+        """Move deliveries of one mailing that share an event; those it does not apply to stay. How many moved."""
+        moved = 0
+        with self.db.atomic() as conn:
+            for before in FROM[event]:
+                after = NEXT[before, event]
+                rows = conn.execute(
+                    "update delivery set state = ? where id in (select value from json_each(?)) and mailing = ?"
+                    " and state = ?",
+                    (after, json.dumps(ids), number, before),
+                ).rowcount
+                if rows and before is State.DEFERRED:
+                    conn.execute(
+                        "delete from due where delivery in (select value from json_each(?))", (json.dumps(ids),)
+                    )
+                moved += self._tallied(conn, number, before, after, rows)
+        return moved
+
+    def close(self, of: Mailing, event: Event) -> int:
+        """Cancel or expire all of a mailing that waits. Lots in hand end as they end."""
+        moved = 0
+        with self.db.atomic() as conn:
+            for before in (State.PENDING, State.DEFERRED):
+                after = NEXT[before, event]
+                rows = conn.execute(
+                    "update delivery set state = ? where id between ? and ? and mailing = ? and state = ?",
+                    (after, of.first, of.last, of.id, before),
+                ).rowcount
+                moved += self._tallied(conn, of.id, before, after, rows)
+            conn.execute("delete from due where mailing = ?", (of.id,))
+        return moved
+
+    @staticmethod
+    def _tallied(conn: sqlite3.Connection, number: int, before: State, after: State, rows: int) -> int:
+        if rows:
+            conn.execute("update tally set number = number - ? where mailing = ? and state = ?", (rows, number, before))
+            conn.execute(
+                "insert into tally values (?, ?, ?) on conflict do update set number = number + excluded.number",
+                (number, after, rows),
+            )
+        return rows
+
+    # marks and outcomes: the hot path
+
+    def record(self, handed: Sequence[Slip], outcomes: Sequence[tuple[Slip, Outcome, int]]) -> set[Slip]:
+        """Write marks of handing and outcomes of several connections in one transaction.
+
+        The third of an outcome is when a deferred one may be tried again. Returns those that may not be
+        handed over: somebody else has moved them. A second report of one attempt is no news.
+        """
+        shifts: Counter[tuple[int, State]] = Counter()
+        refused: set[Slip] = set()
+        with self.db.atomic() as conn:
+            for slip, outcome, due in outcomes:
+                self._settle(conn, slip, outcome, due, shifts)
+            for slip in handed:
+                if conn.execute("update delivery set state = 2 where id = ? and state = 1", (slip.id,)).rowcount:
+                    shifts[slip.mailing, State.CLAIMED] -= 1
+                    shifts[slip.mailing, State.HANDED] += 1
+                else:
+                    refused.add(slip)
+            conn.executemany(
+                "insert into tally values (?, ?, ?) on conflict do update set number = number + excluded.number",
+                [(number, state, by) for (number, state), by in shifts.items() if by],
+            )
+        return refused
+
+    @staticmethod
+    def _settle(
+        conn: sqlite3.Connection, slip: Slip, outcome: Outcome, due: int, shifts: Counter[tuple[int, State]]
+    ) -> None:
+        tried = outcome.event in ATTEMPTS
+        for before in FROM[outcome.event]:
+            after = NEXT[before, outcome.event]
+            if conn.execute(
+                "update delivery set state = ?, attempts = attempts + ? where id = ? and state = ?",
+                (after, tried, slip.id, before),
+            ).rowcount:
+                break
+        else:
+            return
+        shifts[slip.mailing, before] -= 1
+        shifts[slip.mailing, after] += 1
+        if after is State.DEFERRED:
+            conn.execute("insert or replace into due values (?, ?, ?)", (slip.id, slip.mailing, due))
+        if tried or outcome.note:
+            code, status, reply = _words(outcome.answer, outcome.note)
+            conn.execute(
+                "insert or ignore into attempt values (?, ?, ?, ?, ?, ?, ?, ?)",
+                (slip.id, slip.attempts + 1, int(outcome.at), outcome.relay, after, code, status, reply),
+            )
+
+    def recover(self, *, rebooted: bool) -> tuple[int, int]:
+        """After a crash, with the lock in hand: claimed → pending (nothing was sent), handed → in doubt.
+
+        After a reboot the marks of handing may be lost: claimed → in doubt too. Returns (back to pending, in doubt).
+        """
+        back = doubt = 0
+        left: defaultdict[tuple[int, State], list[int]] = defaultdict(list)
+        # the words of the partial index, so that a million settled rows are not read
+        for delivery, number, state in self._conn.execute(
+            "select id, mailing, state from delivery where state in (1, 2, 6)"
+        ):
+            if state != State.IN_DOUBT:
+                left[number, State(state)].append(delivery)
+        for (number, before), ids in left.items():
+            if before is State.CLAIMED and not rebooted:
+                back += self.shift(number, ids, Event.MISS)
+            else:
+                doubt += self.shift(number, ids, Event.LOSE)
+        return back, doubt
+
+    def doubtful(self, number: int) -> list[int]:
+        """The deliveries in doubt, by id."""
+        rows = self._conn.execute(
+            "select id from delivery where state in (1, 2, 6) and mailing = ? and state = 6 order by id", (number,)
+        )
+        return [row[0] for row in rows]
+
+    def version(self) -> int:
+        """Changes when another process commits anything. Asking costs almost nothing."""
+        version: int = self._conn.execute("pragma data_version").fetchone()[0]
+        return version
+
+    # telling
+
+    def deliveries(self, of: Mailing, page: int = 500) -> Iterator[list[dict[str, Any]]]:
+        """Every delivery of a mailing in pages by id, with its last attempt. Subscribers are ids here."""
+        after = of.first - 1
+        while rows := self._conn.execute(
+            "select d.id, d.subscriber, d.state, d.attempts, a.code, a.status, a.reply, a.relay, a.at, due.at"
+            " from delivery d left join attempt a on a.delivery = d.id and a.number ="
+            " (select max(number) from attempt where delivery = d.id) left join due on due.delivery = d.id"
+            " where d.id > ? and d.id <= ? and d.mailing = ? order by d.id limit ?",
+            (after, of.last, of.id, page),
+        ).fetchall():
+            after = rows[-1][0]
+            yield [
+                {
+                    "id": row[0],
+                    "subscriber": row[1],
+                    "state": State(row[2]).word,
+                    "attempts": row[3],
+                    "code": row[4],
+                    "status": row[5],
+                    "reply": row[6],
+                    "relay": row[7],
+                    "at": row[8],
+                    "next": row[9],
+                }
+                for row in rows
+            ]
+
+    def history(self, subscriber: int) -> list[dict[str, Any]]:
+        """Every delivery to one person, the newest first, with its last answer."""
+        rows = self._conn.execute(
+            "select m.id, m.statement, m.rehearsal, d.state, d.attempts, a.code, a.status, a.reply, a.at, d.id"
+            " from delivery d join mailing m on m.id = d.mailing"
+            " left join attempt a on a.delivery = d.id and a.number ="
+            " (select max(number) from attempt where delivery = d.id)"
+            " where d.subscriber = ? order by d.id desc",
+            (subscriber,),
+        )
+        names = ("mailing", "statement", "rehearsal", "state", "attempts", "code", "status", "reply", "at", "delivery")
+        return [
+            {**dict(zip(names, row, strict=True)), "state": State(row[3]).word, "rehearsal": bool(row[2])}
+            for row in rows
+        ]
+
+    def enrolled(self, number: int) -> Iterator[int]:
+        """The subscribers of a mailing, ascending; people suppressed or skipped meanwhile are among them."""
+        of = self.mailing(number)
+        for row in self._conn.execute(
+            "select subscriber from delivery where id between ? and ? order by id", (of.first, of.last)
+        ):
+            yield row[0]
+
+    def delivery_of(self, number: int, subscriber: int) -> int | None:
+        """The delivery of a mailing to a person."""
+        row = self._conn.execute(
+            "select id from delivery where subscriber = ? and mailing = ?", (subscriber, number)
+        ).fetchone()
+        return row[0] if row else None
+
+    def open_elsewhere(self) -> list[Mailing]:
+        """Mailings that have begun and are not over."""
+        return [found for found in self.mailings(states=(m.State.SENDING,)) if any(found.tally.get(s) for s in OPEN)]
+
+    # pace, the sender, what was seen
+
+    def pace(self, scope: str) -> Any:
+        """The stored state of a pace, or None."""
+        row = self._conn.execute("select state from pace where scope = ?", (scope,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def keep_pace(self, scope: str, state: object) -> None:
+        """Store the state of a pace, in the transaction of the claim that used it."""
+        with self.db.atomic() as conn:
+            conn.execute("insert or replace into pace values (?, ?)", (scope, json.dumps(state)))
+
+    def sender(self) -> tuple[int, str, str, int] | None:
+        """Who holds the lock, or held it last: process id, host, boot id, since when."""
+        row: tuple[int, str, str, int] | None = self._conn.execute(
+            "select pid, host, boot, since from sender"
+        ).fetchone()
+        return row
+
+    def name_sender(self, pid: int, host: str, boot: str, since: int) -> None:
+        """Write beside the lock who holds it, before anything is claimed under it."""
+        with self.db.atomic(durable=True) as conn:
+            conn.execute("insert or replace into sender values (1, ?, ?, ?, ?)", (pid, host, boot, since))
+
+    def saw(self, what: str, at: int) -> None:
+        """Note that something happened: that cron's `run` was here, for one."""
+        with self.db.atomic() as conn:
+            conn.execute("insert or replace into seen values (?, ?)", (what, at))
+
+    def seen(self, what: str) -> int | None:
+        """When something was last noted (epoch seconds)."""
+        row = self._conn.execute("select at from seen where what = ?", (what,)).fetchone()
+        return row[0] if row else None
+
+
+def _words(answer: Answer | None, note: str) -> tuple[int, str, str]:
+    """Code, enhanced status and text of an answer, bounded."""
+    if isinstance(answer, Reply):
+        return answer.code, answer.status, answer.text[:1000]
+    return 0, "", (note or (answer.why if answer else ""))[:1000]

@@ -1,0 +1,68 @@
+"""One sender per workspace: an OS lock whose descriptor dies with its holder.
+
+A row in a table would outlive a killed process, and a process id is used again. flock(2) cannot
+be forgotten: the kernel gives it back. The row beside it (the ledger's `sender`) only names the holder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from broadcaster.errors import CannotWrite
+
+
+class Lock:
+    """A lock on a file. Held from `take` until `release` or the end of the process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def take(self) -> bool:
+        """Whether the lock is ours now; never waits. Raises CannotWrite when there can be no lock here."""
+        if self._descriptor is not None:
+            return True
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise CannotWrite((error.strerror or str(error)).lower(), where=str(self._path)) from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        except OSError as error:
+            os.close(descriptor)
+            raise CannotWrite(
+                f"cannot be locked ({error.strerror})", where=str(self._path), hint="move the workspace to a local disk"
+            ) from None
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Give the lock back. The file stays: removing it would let two processes lock two files of one name."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def boot_id() -> str:
+    """Which run of this machine it is; "" where that cannot be known. Another one than at a claim: the power was cut."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return _boot_time()
+
+
+def _boot_time() -> str:
+    """macOS has no boot id; the moment of the last boot serves as well."""
+    import subprocess
+
+    try:
+        command = ["/usr/sbin/sysctl", "-n", "kern.boottime"]
+        found = subprocess.run(command, capture_output=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return found.stdout.decode("ascii", "replace").split("}")[0]

@@ -1,0 +1,181 @@
+"""A mailing: a statement prepared for one audience, frozen, with its digest, its window and its table of states."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Any
+
+from broadcaster import delivery
+
+
+class State(IntEnum):
+    """Where a mailing is. The numbers are stored: never renumber."""
+
+    READY = 0
+    SCHEDULED = 1
+    SENDING = 2
+    PAUSED = 3
+    HELD = 4
+    FINISHED = 5
+    CANCELLED = 6
+
+    @property
+    def word(self) -> str:
+        """The name used in JSON, help and reports."""
+        return self.name.lower()
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will be sent of it."""
+        return self in (State.FINISHED, State.CANCELLED)
+
+
+class Event(Enum):
+    """What can happen to a mailing."""
+
+    SCHEDULE = "it was given a time"
+    START = "send, or its time has come"
+    PAUSE = "pause, or something is wrong with our set-up"
+    HOLD = "too late"
+    RESUME = "resume"
+    FINISH = "nothing is pending, claimed, handed, deferred or in doubt"
+    CANCEL = "cancel"
+
+
+NEXT: dict[tuple[State, Event], State] = {
+    (State.READY, Event.SCHEDULE): State.SCHEDULED,
+    (State.READY, Event.START): State.SENDING,
+    (State.READY, Event.CANCEL): State.CANCELLED,
+    (State.SCHEDULED, Event.START): State.SENDING,
+    (State.SCHEDULED, Event.PAUSE): State.PAUSED,
+    (State.SCHEDULED, Event.HOLD): State.HELD,
+    (State.SCHEDULED, Event.CANCEL): State.CANCELLED,
+    (State.SENDING, Event.PAUSE): State.PAUSED,
+    (State.SENDING, Event.FINISH): State.FINISHED,
+    (State.SENDING, Event.CANCEL): State.CANCELLED,
+    (State.PAUSED, Event.RESUME): State.SENDING,
+    (State.PAUSED, Event.SCHEDULE): State.SCHEDULED,  # resumed before its time
+    (State.PAUSED, Event.FINISH): State.FINISHED,  # its last doubt was settled while it was paused
+    (State.PAUSED, Event.CANCEL): State.CANCELLED,
+    (State.HELD, Event.RESUME): State.SENDING,
+    (State.HELD, Event.START): State.SENDING,
+    (State.HELD, Event.CANCEL): State.CANCELLED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who is meant: list ids in order of precedence, excluded list ids, excluded mailings."""
+
+    lists: tuple[int, ...]
+    exclude: tuple[int, ...] = ()
+    exclude_mailings: tuple[int, ...] = ()
+
+    def to_json(self) -> str:
+        return canonical({"lists": self.lists, "exclude": self.exclude, "exclude_mailings": self.exclude_mailings})
+
+    @classmethod
+    def from_json(cls, text: str) -> Rule:
+        value = json.loads(text)
+        return cls(tuple(value["lists"]), tuple(value["exclude"]), tuple(value["exclude_mailings"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a mailing may be started. Epoch seconds; `words` is the wall time and zone that a person gave."""
+
+    due: int | None = None
+    words: str = ""
+    expires: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mailing:
+    """A row of the ledger with its tally."""
+
+    id: int
+    statement: str
+    state: State
+    digest: str
+    content: str
+    rule: Rule
+    left_out: Mapping[str, int]
+    audience: int
+    first: int
+    last: int
+    rehearsal: bool
+    created: int
+    who: str
+    window: Window
+    reason: str
+    tally: Mapping[delivery.State, int] = field(default_factory=dict)
+
+    @property
+    def open(self) -> int:
+        """How many deliveries are not settled."""
+        return sum(self.tally.get(state, 0) for state in delivery.OPEN)
+
+    @property
+    def untouched(self) -> bool:
+        """Nothing of it was ever sent."""
+        return self.tally.get(delivery.State.PENDING, 0) == self.audience
+
+    def figures(self) -> dict[str, Any]:
+        """The JSON of `prepare`, `send` and `status MAILING`."""
+        return {
+            "mailing": self.id,
+            "statement": self.statement,
+            "state": self.state.word,
+            "reason": self.reason,
+            "audience": self.audience,
+            "rehearsal": self.rehearsal,
+            "due": self.window.words or None,
+            "created": self.created,
+            "by": self.who,
+            "digest": self.digest,
+            **{state.word: self.tally.get(state, 0) for state in delivery.State},
+            "left_out": dict(self.left_out),
+        }
+
+
+def canonical(value: object) -> str:
+    """JSON with one spelling for one value, so that equal things have equal digests."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def digest_of_content(parts: Mapping[str, str], files: Mapping[str, str]) -> str:
+    """SHA-256 of what is said: the merge templates by language, and the digests of attachments by name."""
+    return hashlib.sha256(canonical([dict(parts), dict(files)]).encode()).hexdigest()
+
+
+class Roll:
+    """The digest of who is enrolled, taken while the rows stream by."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.number = 0
+
+    def of(self, rows: Iterable[tuple[int, int, int]], lot: int = 5000) -> Iterator[list[tuple[int, int, int]]]:
+        """The same rows in lots, counted and digested."""
+        full: list[tuple[int, int, int]] = []
+        for row in rows:
+            full.append(row)
+            if len(full) == lot:
+                yield self._taken(full)
+                full = []
+        if full:
+            yield self._taken(full)
+
+    def _taken(self, rows: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+        self._hash.update(repr(rows).encode())
+        self.number += len(rows)
+        return rows
+
+    def seal(self, content: str, rule: Rule, window: Window) -> str:
+        """The mailing's digest: content, audience rule, ids and schedule. One changed byte changes it."""
+        whole = canonical([content, rule.to_json(), self._hash.hexdigest(), window.due, window.words, window.expires])
+        return hashlib.sha256(whole.encode()).hexdigest()

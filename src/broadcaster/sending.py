@@ -1,0 +1,301 @@
+"""Once through all that is due: lots go out to couriers, outcomes come in and are written down.
+
+Three things decide whether a delivery goes: its mailing is being sent, the pace allows it, and the
+person has not left. All are asked when a lot is claimed, and again just before its MAIL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from broadcaster import mailing as m
+from broadcaster.courier import Consignment, Courier, Journal
+from broadcaster.delivery import About, Answer, Envelope, Event, Outcome, Reply, Silence, Stage, judge
+from broadcaster.engines import Claim, Engine, Lot
+from broadcaster.ledger import Slip
+from broadcaster.mailing import Mailing
+from broadcaster.pace import Backoff, Pace
+
+if TYPE_CHECKING:
+    from broadcaster.config import Config, Relay
+    from broadcaster.ledger import Ledger
+    from broadcaster.press import Press
+    from broadcaster.roster import Roster
+
+# how often somebody who waits for the pace looks whether the mailing still runs (seconds)
+GLANCE = 0.25
+# a lot is what one connection sends in a second, and never more than this
+LOT = 100
+# so many messages in a row without an answer, and something in between is broken
+SILENCES = 3
+
+
+@dataclass(slots=True)
+class Watch:
+    """What a round has done so far, for whoever looks on."""
+
+    started: float = 0.0
+    outcomes: Counter[Event] = field(default_factory=Counter)
+    changed: Callable[[], None] = lambda: None
+
+    @property
+    def tried(self) -> int:
+        """How many were tried and answered."""
+        return sum(self.outcomes[e] for e in (Event.ACCEPT, Event.DEFER, Event.REJECT, Event.LOSE))
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What a round works with. `clock`: seconds since the epoch; `dice`: [0, 1)."""
+
+    roster: Roster
+    ledger: Ledger
+    config: Config
+    press: Callable[[Mailing], Press]
+    clock: Callable[[], float] = time.time
+    dice: Callable[[], float] = random.random
+
+
+class Round:
+    """One time through: every delivery that waits is tried once. Made anew for each round."""
+
+    def __init__(self, hands: Hands, begun: list[int], watch: Watch) -> None:
+        self._hands = hands
+        self._ledger = hands.ledger
+        self._order = begun
+        self.watch = watch
+        self._since = hands.clock()
+        self._relays: Mapping[str, Relay] = {relay.name: relay for relay in hands.config.relays}
+        self._paces = {
+            relay.name: Pace(relay.limits, hands.ledger.pace(f"relay:{relay.name}")) for relay in hands.config.relays
+        }
+        self._backoff = Backoff(hands.config.retry.after, hands.config.retry.give_up)
+        self._cursor: dict[int, int] = {}
+        self._tried: set[int] = set()  # missed or deferred in this round: not again in it
+        self._slips: dict[int, Slip] = {}
+        self._presses: dict[int, Press] = {}
+        self._version: dict[int, int] = {}
+        self._silences: Counter[str] = Counter()
+        self._tally: defaultdict[int, Counter[Event]] = defaultdict(Counter)
+        self._stopped = False
+        self._journal: Journal[Slip] = Journal(self._write)
+
+    async def run(self, engine: Engine[Consignment]) -> None:
+        """Carry all that is due. What waits afterwards is in the ledger. Raises what writing raised."""
+        self.watch.started = self._hands.clock()
+        try:
+            async for outcome in engine.run(self._lots(), self._start):
+                if outcome.delivery in self._slips:
+                    # claimed and not tried (stopped, or the relay is gone): no courier saw it
+                    self._settle(outcome)
+                self.watch.outcomes[outcome.event] += 1
+                self.watch.changed()
+        finally:
+            self._journal.flush()
+            self._keep_paces()
+        if self._journal.failure is not None:
+            raise self._journal.failure
+
+    def courier(self) -> Courier:
+        """The courier whose desk this round is."""
+        return Courier(self, self._hands.clock)
+
+    def stop(self) -> None:
+        """Draw no more lots."""
+        self._stopped = True
+
+    # lots
+
+    async def _lots(self) -> AsyncIterator[Lot]:
+        """The next deliveries, drawn just in time: what is drawn ahead would be stale when it goes."""
+        while not self._stopped:
+            lot = self._next()
+            if lot is None:
+                return
+            yield lot
+
+    def _next(self) -> Lot | None:
+        for number in self._running():
+            of = self._ledger.mailing(number)
+            size = self._lot_size()
+            after = self._cursor.get(number, of.first - 1)
+            while ids := self._ledger.pending(of, after, size):
+                self._cursor[number] = after = ids[-1]
+                if fresh := tuple(i for i in ids if i not in self._tried):
+                    return Lot(number, fresh)
+            ripe = self._ledger.ripe(number, int(self._since), size + len(self._tried))
+            if fresh := tuple(i for i in ripe if i not in self._tried)[:size]:
+                self._tried.update(fresh)
+                return Lot(number, fresh)
+        return None
+
+    def _running(self) -> list[int]:
+        """The mailings being sent: ours first, then those that others handed over, oldest first."""
+        now = int(self._hands.clock())
+        states = {
+            of.id: of
+            for of in self._ledger.mailings(states=(m.State.SENDING,))
+            if of.window.due is None or of.window.due <= now
+        }
+        for number in list(self._cursor):
+            if number not in states:
+                del self._cursor[number]  # if it is resumed, from the start
+        return [n for n in self._order if n in states] + [n for n in sorted(states) if n not in self._order]
+
+    def _lot_size(self) -> int:
+        """What one connection sends in about a second, as seen in this round."""
+        elapsed = self._hands.clock() - self.watch.started
+        connections = sum(relay.connections for relay in self._relays.values()) or 1
+        if elapsed < 0.2 or not self.watch.tried:
+            return 5
+        return max(1, min(LOT, int(self.watch.tried / elapsed / connections)))
+
+    # the fence
+
+    async def _start(self, lot: Lot, relay: str) -> Claim[Consignment] | None:
+        """Claim a lot when its turn has come: on the disk before anything goes on a wire."""
+        pace = self._paces[relay]
+        while (at := pace.next(self._hands.clock())) > (now := self._hands.clock()):
+            if self._stopped or self._ledger.state(lot.mailing) is not m.State.SENDING:
+                self._give_back(lot)
+                return None
+            await asyncio.sleep(min(GLANCE, at - now))
+        with self._ledger.db.atomic(durable=True):
+            going = self._ledger.state(lot.mailing) is m.State.SENDING
+            rows = self._claim(lot, pace, relay) if going else None
+        if rows is None:
+            self._give_back(lot)
+            return None
+        version = self._ledger.version()
+        for row in rows:
+            self._version[row.delivery] = version
+
+        def at_its_turn(_: int) -> float:
+            turn = pace.next(self._hands.clock())
+            pace.take(turn)
+            return turn
+
+        return Claim(rows, at_its_turn)
+
+    def _claim(self, lot: Lot, pace: Pace, relay: str) -> list[Consignment]:
+        """Inside the transaction: who has left is suppressed, who was tried too long expires, the rest is claimed."""
+        slips = self._ledger.slips(lot.deliveries)
+        late = {slip.id for slip in slips if slip.attempts and self._too_late(slip)}
+        self._shift(lot.mailing, late, Event.EXPIRE)
+        barred = self._hands.roster.barred([(slip.subscriber, slip.list) for slip in slips])
+        left = {slip.id for slip in slips if slip.subscriber in barred} - late
+        self._shift(lot.mailing, left, Event.LEAVE)
+        going = [slip for slip in slips if slip.id not in left and slip.id not in late]
+        self._ledger.shift(lot.mailing, [slip.id for slip in going], Event.CLAIM)
+        people = self._hands.roster.people([slip.subscriber for slip in going])
+        # a pace that is lost with the process must be lost on the slow side: as if the whole lot had gone
+        ahead = Pace(self._relays[relay].limits, pace.state)
+        ahead.book(self._hands.clock(), len(going), within=float("inf"))
+        self._ledger.keep_pace(f"relay:{relay}", ahead.state)
+        self._slips.update((slip.id, slip) for slip in going)
+        return [Consignment(s.id, s.mailing, s.part, s.list, people[s.subscriber]) for s in going]
+
+    def _shift(self, number: int, ids: set[int], event: Event) -> None:
+        if ids:
+            self._ledger.shift(number, sorted(ids), event)
+            self.watch.outcomes[event] += len(ids)
+
+    def _too_late(self, slip: Slip) -> bool:
+        first = self._ledger.first_attempt(slip.id)
+        return first is not None and self._backoff.over(first, self._hands.clock())
+
+    def _give_back(self, lot: Lot) -> None:
+        """Nothing was claimed: a later draw finds these again."""
+        self._tried.difference_update(lot.deliveries)
+        if lot.mailing in self._cursor:
+            self._cursor[lot.mailing] = min(self._cursor[lot.mailing], min(lot.deliveries) - 1)
+
+    # the courier's desk
+
+    def barred(self, row: Consignment) -> Event | None:
+        """Whether somebody wrote to the database since the claim, and if so, whether this row still may go."""
+        version = self._ledger.version()
+        if version == self._version.get(row.delivery):
+            return None
+        if self._ledger.state(row.mailing) is not m.State.SENDING:
+            return Event.MISS
+        if self._hands.roster.barred([(row.subscriber.id, row.list)]):
+            return Event.LEAVE
+        self._version[row.delivery] = version
+        return None
+
+    def compose(self, row: Consignment, relay: str, date: datetime) -> Envelope:
+        press = self._presses.get(row.mailing)
+        if press is None:
+            press = self._presses[row.mailing] = self._hands.press(self._ledger.mailing(row.mailing))
+        return press.compose(row, relay, date)
+
+    async def hand(self, row: Consignment) -> None:
+        await self._journal.hand(self._slips[row.delivery])
+
+    def note(self, row: Consignment, outcome: Outcome) -> None:
+        if outcome.event in (Event.MISS, Event.DEFER):
+            self._tried.add(outcome.delivery)
+        self._settle(outcome)
+        self._heed(row.mailing, outcome)
+
+    def _settle(self, outcome: Outcome) -> None:
+        self._version.pop(outcome.delivery, None)
+        self._journal.note(self._slips.pop(outcome.delivery), outcome)
+
+    def _write(self, handed: list[Slip], outcomes: list[tuple[Slip, Outcome]]) -> set[Slip]:
+        return self._ledger.record(handed, [(slip, outcome, self._due(slip, outcome)) for slip, outcome in outcomes])
+
+    def _due(self, slip: Slip, outcome: Outcome) -> int:
+        if outcome.event is not Event.DEFER:
+            return 0
+        return int(outcome.at + self._backoff.next(slip.attempts + 1, self._hands.dice))
+
+    def _keep_paces(self) -> None:
+        for name, pace in self._paces.items():
+            if pace.state:
+                self._ledger.keep_pace(f"relay:{name}", pace.state)
+
+    # what an outcome means for the whole mailing
+
+    def _heed(self, number: int, outcome: Outcome) -> None:
+        """Stop a mailing that goes wrong, before it burns through the list."""
+        self._tally[number][outcome.event] += 1
+        answer, relay = outcome.answer, outcome.relay
+        if isinstance(answer, Silence) and answer.after_dot:
+            self._silences[relay] += 1
+            if self._silences[relay] >= SILENCES:
+                self._pause(number, f"{SILENCES} messages in a row got no answer from {relay} ({answer.why})")
+        elif isinstance(answer, Reply):
+            if answer.stage is Stage.DOT:
+                self._silences[relay] = 0
+            if answer.stage <= Stage.MAIL and judge(answer).about is About.US:
+                self._pause(number, f"{relay} refuses us: {told(answer)}")
+        self._stop_thresholds(number)
+
+    def _stop_thresholds(self, number: int) -> None:
+        share = self._hands.config.safety.stop_rejected
+        tally = self._tally[number]
+        tried = tally[Event.ACCEPT] + tally[Event.REJECT] + tally[Event.LOSE]
+        if share is None or tried < self._hands.config.safety.stop_of_at_least:
+            return
+        if tally[Event.REJECT] / tried >= share:
+            self._pause(number, f"{tally[Event.REJECT]} of {tried} were rejected (safety.stop_after)")
+
+    def _pause(self, number: int, reason: str) -> None:
+        if self._ledger.state(number) is m.State.SENDING:
+            self._ledger.move(number, m.Event.PAUSE, int(self._hands.clock()), reason)
+
+
+def told(answer: Answer) -> str:
+    """An answer in a few words."""
+    if isinstance(answer, Reply):
+        return f"{answer.code} {answer.text}"[:300]
+    return answer.why[:300]
