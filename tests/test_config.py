@@ -265,7 +265,7 @@ def test_only_this_machine_is_loopback(host: str, ours: bool) -> None:
 def test_keys_without_their_capability_are_told_and_those_that_change_the_mail_are_errors() -> None:
     told = {each.key: each.level for each in config.parse(WHOLE).unbuilt()}
     assert told["dkim"] == "error"
-    assert told["time.quiet"] == told["safety.stop_after"] == told["retention"] == "warning"
+    assert told["time.quiet"] == told["safety.surprise"] == told["retention"] == "warning"
     one_click = config.parse(SMALL + '[links]\nsite = "https://n.example"\none_click = true').unbuilt()
     assert ("links.one_click", "error") in [(each.key, each.level) for each in one_click]
 
@@ -284,6 +284,12 @@ def test_a_marked_return_path_goes_only_where_it_survives() -> None:
 @given(st.integers(1, 1000), st.sampled_from("smhd"))
 def test_a_duration_is_its_number_times_its_unit(number: int, unit: str) -> None:
     assert duration(f"{number}{unit}") == number * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
+
+
+def test_layouts_are_told_who_writes_in_their_own_language() -> None:
+    sender = config.parse(WHOLE).settings("ar")["sender"]
+    assert sender["name"] == "الماء للجميع"
+    assert sender["postal_address"] == "12 River Street, Basra"
 
 
 def test_a_secret_is_not_shown() -> None:
