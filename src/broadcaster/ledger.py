@@ -63,9 +63,11 @@ FROM: dict[Event, list[State]] = {
 # Events that end an attempt: the relay was asked.
 ATTEMPTS = (Event.ACCEPT, Event.DEFER, Event.REJECT, Event.LOSE)
 
-_MAILING = (
+# One mailing by number, or some by statement and state: a table of some hundred rows at the most.
+_MAILINGS = (
     "select id, statement, state, digest, content, rule, left_out, audience, first, last, rehearsal, created, who,"
-    " due, due_words, expires, reason from mailing"
+    " due, due_words, expires, reason from mailing where (?1 is null or id = ?1) and (?2 is null or statement = ?2)"
+    " and (?3 = '[]' or state in (select value from json_each(?3))) order by id desc"
 )
 
 
@@ -131,18 +133,14 @@ class Ledger:
 
     def mailing(self, number: int) -> Mailing:
         """One mailing. Raises NotFound."""
-        row = self._conn.execute(_MAILING + " where id = ?", (number,)).fetchone()
+        row = self._conn.execute(_MAILINGS, (number, None, "[]")).fetchone()
         if row is None:
             raise NotFound(f"no mailing {number}", hint="`broadcaster mailings` lists them")
         return self._mailing(row)
 
     def mailings(self, *, statement: str | None = None, states: Sequence[m.State] = ()) -> list[Mailing]:
         """Mailings, the newest first, of one statement or in some states where asked."""
-        rows = self._conn.execute(
-            _MAILING + " where (?1 is null or statement = ?1)"
-            " and (?2 = '[]' or state in (select value from json_each(?2))) order by id desc",
-            (statement, json.dumps([int(s) for s in states])),
-        ).fetchall()
+        rows = self._conn.execute(_MAILINGS, (None, statement, json.dumps([int(s) for s in states]))).fetchall()
         return [self._mailing(row) for row in rows]
 
     def _mailing(self, row: tuple[Any, ...]) -> Mailing:

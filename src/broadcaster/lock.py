@@ -49,7 +49,7 @@ class Lock:
 
 
 def boot_id() -> str:
-    """Which run of this machine it is; "" where that cannot be known. Another one than at a claim: the power was cut."""
+    """Which run of this machine it is, or "". Another one than at a claim: the power was cut."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

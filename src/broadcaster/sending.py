@@ -7,6 +7,7 @@ person has not left. All are asked when a lot is claimed, and again just before 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter, defaultdict
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from broadcaster import mailing as m
 from broadcaster.courier import Consignment, Courier, Journal
-from broadcaster.delivery import About, Answer, Envelope, Event, Outcome, Reply, Silence, Stage, judge
+from broadcaster.delivery import About, Answer, Envelope, Event, Outcome, Reply, Silence, Stage, State, judge
 from broadcaster.engines import Claim, Engine, Lot
 from broadcaster.ledger import Slip
 from broadcaster.mailing import Mailing
@@ -25,6 +26,7 @@ from broadcaster.pace import Backoff, Pace
 
 if TYPE_CHECKING:
     from broadcaster.config import Config, Relay
+    from broadcaster.engines.local import LocalEngine
     from broadcaster.ledger import Ledger
     from broadcaster.press import Press
     from broadcaster.roster import Roster
@@ -292,6 +294,71 @@ class Round:
     def _pause(self, number: int, reason: str) -> None:
         if self._ledger.state(number) is m.State.SENDING:
             self._ledger.move(number, m.Event.PAUSE, int(self._hands.clock()), reason)
+
+
+class Turn:
+    """One process's turn as the sender: one round, or rounds until nothing waits."""
+
+    def __init__(self, hands: Hands, build: Callable[[Courier], LocalEngine[Consignment]], watch: Watch) -> None:
+        self._hands = hands
+        self._build = build
+        self._watch = watch
+        self._now: tuple[Round, LocalEngine[Consignment]] | None = None
+        self._stop = asyncio.Event()
+        self.down: Mapping[str, Answer] = {}
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody asked us to stop."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """End what is on a wire, claim nothing more, return."""
+        self._stop.set()
+        if self._now is not None:
+            running, engine = self._now
+            running.stop()
+            engine.stop()
+
+    async def work(self, begun: list[int], *, wait: bool = False, idle: Callable[[int], None] = lambda _: None) -> None:
+        """Send what is due. With `wait` until nothing of it waits; `idle` is told until when (epoch seconds)."""
+        while True:
+            running = Round(self._hands, begun, self._watch)
+            engine = self._build(running.courier())
+            self._now = running, engine
+            if not self.stopped:
+                await running.run(engine)
+            self._now = None
+            self.down = dict(engine.down)
+            # what the engine could not give back (an aborted connection) is settled as after a crash
+            self._hands.ledger.recover(rebooted=False)
+            now = int(self._hands.clock())
+            for of in self._hands.ledger.mailings(states=(m.State.SENDING,)):
+                self._hands.ledger.finish_if_done(of.id, now)
+            until = self._until(begun) if wait and not self.stopped else None
+            if until is None:
+                return
+            idle(until)
+            await self._rest(until)
+
+    def _until(self, begun: list[int]) -> int | None:
+        """When the next round is worth while: the next deferred one, or a first wait for what could not be tried."""
+        now = self._hands.clock()
+        times: list[int] = []
+        for number in begun:
+            of = self._hands.ledger.mailing(number)
+            if of.state is not m.State.SENDING:
+                continue
+            if (ripe := self._hands.ledger.next_ripe(number)) is not None:
+                times.append(ripe)
+            if of.tally.get(State.PENDING):
+                times.append(int(now + self._hands.config.retry.after[0]))
+        return min(times) if times else None
+
+    async def _rest(self, until: int) -> None:
+        while not self.stopped and (left := until - self._hands.clock()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), min(left, 5.0))
 
 
 def told(answer: Answer) -> str:

@@ -1,0 +1,353 @@
+"""The verbs: prepare, send, run; pause, resume, cancel, resolve. Read this file first.
+
+A statement is compiled into one program per language; an audience is written down once, one row per
+recipient, as a mailing; a round carries what is due; what came of each row is written beside it.
+Every hand (workspace, roster, ledger, lock …) is an argument.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from broadcaster import language as tags
+from broadcaster import mailing as m
+from broadcaster.audience import Audience
+from broadcaster.delivery import Event, State
+from broadcaster.errors import EmptyAudience, NotAllowed, NotFound, SenderAtWork, StatementError
+from broadcaster.ledger import Draft, Part
+from broadcaster.lock import Lock, boot_id
+from broadcaster.mailing import Mailing, Rule, Window, digest_of_content
+
+if TYPE_CHECKING:
+    from broadcaster.config import Config
+    from broadcaster.ledger import Ledger
+    from broadcaster.merge import MergeTemplate
+    from broadcaster.roster import Roster
+    from broadcaster.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What somebody asked for. Lists and excluded lists by name, in order of precedence."""
+
+    slug: str
+    lists: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+    window: Window = field(default_factory=Window)
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be sent to whom: everything but the writing down."""
+
+    order: Order
+    rule: Rule
+    parts: tuple[Part, ...]
+    files: dict[str, bytes]
+    content: str
+    audience: int
+    chosen: dict[str, int]
+    fallbacks: dict[str, int]
+    left_out: dict[str, int]
+
+
+# preparing
+
+
+def plan(workspace: Workspace, config: Config, roster: Roster, ledger: Ledger, order: Order) -> Plan:
+    """Compile the statement and count its audience; nothing is written.
+
+    Raises NotFound, StatementError, and EmptyAudience where nobody would get it.
+    """
+    rule = find_rule(roster, ledger, order)
+    parts, files = frozen(workspace, config, roster, order.slug, rule)
+    audience = _audience(parts, config)
+    for _ in audience.of(roster.audience(rule.lists, rule.exclude), _had(ledger, rule)):
+        pass
+    left_out = _left_out(roster, rule, audience)
+    if not audience.number:
+        raise EmptyAudience(
+            f"nobody on {' or '.join(order.lists)} would get this", hint=_why_empty(left_out, order.lists)
+        )
+    return Plan(
+        order=order,
+        rule=rule,
+        parts=parts,
+        files=files,
+        content=_digest(parts),
+        audience=audience.number,
+        chosen=audience.chosen,
+        fallbacks=audience.fallbacks,
+        left_out=left_out,
+    )
+
+
+def prepare(config: Config, roster: Roster, ledger: Ledger, of: Plan, now: int) -> Mailing:
+    """Freeze a plan as a mailing: who is on the lists at this moment is enrolled."""
+    audience = _audience(of.parts, config)
+    draft = Draft(
+        statement=of.order.slug,
+        parts=of.parts,
+        files=of.files,
+        content=of.content,
+        rule=of.rule,
+        window=of.order.window,
+        rehearsal=config.rehearsal,
+        who=of.order.who,
+    )
+    rows = audience.of(roster.audience(of.rule.lists, of.rule.exclude), _had(ledger, of.rule))
+    return ledger.enrol(draft, rows, of.left_out, now)
+
+
+def find_rule(roster: Roster, ledger: Ledger, order: Order) -> Rule:
+    """Names → ids. Raises NotFound for a list or mailing that is not there."""
+    lists, mailings = [], []
+    for name in order.exclude:
+        kind, _, number = name.partition(":")
+        if kind == "mailing":
+            if not number.isdigit():
+                raise NotFound(f"{name!r} names no mailing", where="--exclude", hint="write mailing:12")
+            mailings.append(ledger.mailing(int(number)).id)
+        else:
+            lists.append(roster.list(name).id)
+    return Rule(
+        lists=tuple(dict.fromkeys(roster.list(name).id for name in order.lists)),
+        exclude=tuple(sorted(set(lists))),
+        exclude_mailings=tuple(sorted(set(mailings))),
+    )
+
+
+def frozen(
+    workspace: Workspace, config: Config, roster: Roster, slug: str, rule: Rule
+) -> tuple[tuple[Part, ...], dict[str, bytes]]:
+    """The statement laid out in each of its languages with all that its header will say."""
+    from broadcaster import press
+
+    statement = workspace.statement(slug)
+    lists = [found for found in roster.lists() if found.id in rule.lists]
+    parts: list[Part] = []
+    files: dict[str, bytes] = {}
+    for number, merge in enumerate(lay_out_all(workspace, config, roster.fields(), slug)):
+        whole, bodies = press.freeze(merge, config, lists, lambda name: workspace.asset(statement.slug, name))
+        parts.append(Part(number, merge.language, whole.to_json()))
+        files.update(bodies)
+    return tuple(parts), files
+
+
+def lay_out_all(workspace: Workspace, config: Config, known: frozenset[str], slug: str) -> list[MergeTemplate]:
+    """The merge template of each language of a statement, by tag."""
+    from broadcaster.template import lay_out
+
+    statement = workspace.statement(slug)
+    layouts = workspace.layouts()
+    return [
+        lay_out(part, language=tag, layouts=layouts, settings=settings(config, tag), known=known)
+        for tag, part in sorted(statement.parts.items())
+    ]
+
+
+def settings(config: Config, tag: str) -> dict[str, dict[str, str]]:
+    """What layouts may know of the sender and the theme, in one language."""
+    default = config.languages.default
+    sender = {
+        "name": config.sender.name.into(tag, default),
+        "address": str(config.sender.address),
+        "postal_address": config.sender.postal_address.into(tag, default),
+    }
+    return {"sender": sender, "theme": dict(config.theme)}
+
+
+def _audience(parts: Sequence[Part], config: Config) -> Audience:
+    languages = [part.language for part in parts]
+    default = config.languages.default
+
+    def choose(tag: str) -> str:
+        chosen = tags.choose(tag or default, languages, default)
+        if chosen not in languages:
+            wanted = f"{tag!r}" if tag else "no language"
+            raise StatementError(
+                f"there are people with {wanted}, and no part in the default language {default!r}",
+                hint=f"write {default}.md, or set languages.default to one that is there",
+            )
+        return chosen
+
+    return Audience(languages, choose)
+
+
+def _had(ledger: Ledger, rule: Rule) -> Sequence[int]:
+    """Who is enrolled in an excluded mailing, ascending."""
+    if not rule.exclude_mailings:
+        return ()
+    return sorted({person for number in rule.exclude_mailings for person in ledger.enrolled(number)})
+
+
+def _left_out(roster: Roster, rule: Rule, audience: Audience) -> dict[str, int]:
+    counted = dict(roster.left_out(rule.lists, rule.exclude))
+    if audience.excluded:
+        counted["excluded"] = counted.get("excluded", 0) + audience.excluded
+    return counted
+
+
+def _why_empty(left_out: dict[str, int], lists: Sequence[str]) -> str:
+    if left_out:
+        return "left out: " + ", ".join(f"{reason} {number:,}" for reason, number in left_out.items())
+    return f"`broadcaster subscribers import FILE --list {lists[0]}` brings people in"
+
+
+def _digest(parts: Sequence[Part]) -> str:
+    # the digests of attachments are in the parts
+    return digest_of_content({part.language: part.template for part in parts}, {})
+
+
+# which mailing a statement means
+
+
+def earlier(ledger: Ledger, slug: str, rule: Rule | None, *, rehearsal: bool) -> list[Mailing]:
+    """Mailings of this statement, to these lists where named, the newest first; rehearsals are their own kind."""
+    return [
+        found
+        for found in ledger.mailings(statement=slug)
+        if (rule is None or found.rule == rule) and (found.rehearsal == rehearsal or found.untouched)
+    ]
+
+
+def unfinished(found: Sequence[Mailing]) -> Mailing | None:
+    """The one that is to be resumed. Raises NotAllowed where that is not clear."""
+    going = [one for one in found if not one.state.over]
+    if len(going) > 1:
+        numbers = ", ".join(str(one.id) for one in going)
+        raise NotAllowed(
+            f"mailings {numbers} of {going[0].statement} are unfinished", hint="`broadcaster send NUMBER` names one"
+        )
+    return going[0] if going else None
+
+
+def changed_since(workspace: Workspace, config: Config, roster: Roster, of: Mailing) -> bool:
+    """Whether the statement says something else now than when it was frozen. What cannot be read any more has changed."""
+    try:
+        parts, _ = frozen(workspace, config, roster, of.statement, of.rule)
+    except (StatementError, NotFound):
+        return True
+    return _digest(parts) != of.content
+
+
+# sending
+
+
+def begin(ledger: Ledger, config: Config, number: int, now: int) -> Mailing:
+    """Let a mailing be sent: what a `send` of it, or its time, does. Raises NotAllowed."""
+    of = ledger.mailing(number)
+    if config.rehearsal != of.rehearsal:
+        if not of.untouched:
+            kind = "a rehearsal" if of.rehearsal else "sent to real mailboxes"
+            raise NotAllowed(
+                f"mailing {number} was begun as {kind}, and the relays say otherwise now",
+                hint=f"`broadcaster cancel {number}`, or set the relays as they were",
+            )
+        ledger.rehearse(number, config.rehearsal)
+    if of.state is m.State.PAUSED:
+        why = f" ({of.reason})" if of.reason else ""
+        raise NotAllowed(f"mailing {number} is paused{why}", hint=f"`broadcaster resume {number}` lets it go on")
+    if of.state is m.State.CANCELLED:
+        raise NotAllowed(f"mailing {number} was cancelled")
+    if of.state in (m.State.READY, m.State.SCHEDULED, m.State.HELD):
+        if of.window.due is not None and of.window.due > now and of.state is m.State.SCHEDULED:
+            return of
+        return ledger.move(number, m.Event.START, now)
+    return of
+
+
+def take_over(ledger: Ledger, lock: Lock, config: Config, now: int) -> tuple[int, int]:
+    """Become the one sender of this workspace and settle what a dead one left behind.
+
+    Returns how many went back to pending and how many are in doubt. Raises SenderAtWork (75).
+    """
+    before = ledger.sender()
+    if not lock.take():
+        who = f" (process {before[0]} on {before[1]})" if before else ""
+        raise SenderAtWork(f"another process is sending from this workspace{who}")
+    boot = boot_id()
+    rebooted = before is not None and (not boot or before[2] != boot)
+    ledger.name_sender(os.getpid(), socket.gethostname(), boot, now)
+    recovered = ledger.recover(rebooted=rebooted)
+    if config.safety.in_doubt == "resend":
+        for of in ledger.mailings(states=(m.State.SENDING,)):
+            ledger.shift(of.id, ledger.doubtful(of.id), Event.RESEND)
+    return recovered
+
+
+def due(ledger: Ledger, now: int) -> list[Mailing]:
+    """What `run` would work on: scheduled mailings whose time has come are started, or held when it is too late."""
+    for of in ledger.mailings(states=(m.State.SCHEDULED,)):
+        if of.window.due is None or of.window.due > now:
+            continue
+        if of.window.expires is not None and now > of.window.expires:
+            ledger.move(of.id, m.Event.HOLD, now, f"too late: it was due at {of.window.words}")
+        else:
+            ledger.move(of.id, m.Event.START, now)
+    return [of for of in ledger.mailings(states=(m.State.SENDING,)) if _something_due(ledger, of, now)]
+
+
+def _something_due(ledger: Ledger, of: Mailing, now: int) -> bool:
+    if of.window.due is not None and of.window.due > now:
+        return False
+    unsettled = (State.PENDING, State.CLAIMED, State.HANDED)
+    return any(of.tally.get(state) for state in unsettled) or bool(ledger.ripe(of.id, now, 1))
+
+
+# controlling
+
+
+def pause(ledger: Ledger, number: int, who: str, now: int) -> Mailing:
+    """A running mailing stops within a second; one that has a time does not start. Pausing twice is no error."""
+    of = ledger.mailing(number)
+    if of.state is m.State.PAUSED:
+        return of
+    return ledger.move(number, m.Event.PAUSE, now, f"by {who}")
+
+
+def resume(ledger: Ledger, number: int, now: int) -> Mailing:
+    """A paused or held mailing may go on: whoever sends (cron's `run`, or `send`) takes it up."""
+    of = ledger.mailing(number)
+    if of.state is m.State.SENDING:
+        return of
+    waits = of.state is m.State.PAUSED and of.window.due is not None and of.window.due > now
+    return ledger.move(number, m.Event.SCHEDULE if waits else m.Event.RESUME, now)
+
+
+def cancel(ledger: Ledger, number: int, who: str, now: int) -> Mailing:
+    """Whoever has not got it will not. What is on a wire this moment ends as it ends."""
+    of = ledger.mailing(number)
+    if of.state is not m.State.CANCELLED:
+        ledger.move(number, m.Event.CANCEL, now, f"by {who}")
+    ledger.close(of, Event.CANCEL)
+    return ledger.mailing(number)
+
+
+def resolve(ledger: Ledger, roster: Roster, number: int, addresses: Sequence[str], event: Event, now: int) -> int:
+    """Settle deliveries in doubt, all of them or those to these addresses, by a person's word. How many."""
+    of = ledger.mailing(number)
+    doubtful = ledger.doubtful(number)
+    if addresses:
+        named = []
+        for address in addresses:
+            person = roster.find(address)
+            delivery = ledger.delivery_of(number, person.id) if person else None
+            if delivery not in doubtful or delivery is None:
+                raise NotFound(
+                    f"no delivery in doubt to that address in mailing {number}",
+                    where=address,
+                    hint=f"`broadcaster status {number} --deliveries` lists them",
+                )
+            named.append(delivery)
+        doubtful = named
+    moved = ledger.shift(number, doubtful, event)
+    if event is Event.RESEND and of.state is m.State.CANCELLED:
+        ledger.close(ledger.mailing(number), Event.CANCEL)
+    ledger.finish_if_done(number, now)
+    return moved
