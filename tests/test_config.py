@@ -286,12 +286,6 @@ def test_a_duration_is_its_number_times_its_unit(number: int, unit: str) -> None
     assert duration(f"{number}{unit}") == number * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
 
 
-def test_layouts_are_told_who_writes_in_their_own_language() -> None:
-    sender = config.parse(WHOLE).settings("ar")["sender"]
-    assert sender["name"] == "الماء للجميع"
-    assert sender["postal_address"] == "12 River Street, Basra"
-
-
 def test_a_secret_is_not_shown() -> None:
     text = SMALL.replace('"maildir:outbox"', '"smtp://h.example"\nuser = "u"\npassword_command = "echo hunter2"')
     assert "hunter2" not in repr(config.parse(text))

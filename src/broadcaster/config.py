@@ -182,16 +182,6 @@ class Config:
         """No relay would carry anything off this machine."""
         return all(relay.rehearsal for relay in self.relays)
 
-    def settings(self, tag: str) -> dict[str, Mapping[str, str]]:
-        """What layouts know of us in one language: `sender.*` and `theme.*`."""
-        default = self.languages.default
-        sender = {
-            "name": self.sender.name.into(tag, default),
-            "address": str(self.sender.address),
-            "postal_address": self.sender.postal_address.into(tag, default),
-        }
-        return {"sender": sender, "theme": self.theme}
-
     def marks(self, relay: Relay) -> bool:
         """Whether copies through this relay carry a marked return path (VERP)."""
         if self.returns.return_path is None or self.returns.verp == "off":
@@ -219,7 +209,6 @@ _UNBUILT: Final[tuple[tuple[str, Callable[[Config], bool], Literal["error", "war
     ("destinations", lambda c: bool(c.destinations), "warning", f"{_NO_EFFECT}: only the relay's own limits hold"),
     ("safety.surprise", lambda c: c.safety.surprise is not None, "warning", f"{_NO_EFFECT}: nobody is asked again"),
     ("safety.approvals", lambda c: c.safety.approvals > 0, "warning", f"{_NO_EFFECT}: nobody else is asked"),
-    ("safety.in_doubt", lambda c: c.safety.in_doubt == "resend", "warning", f"{_NO_EFFECT}: they are held"),
     ("returns.mailboxes", lambda c: bool(c.returns.mailboxes), "warning", f"{_NO_EFFECT}: read them yourself"),
     ("returns.hard", lambda c: c.returns.hard != 1, "warning", f"{_NO_EFFECT}: bounces are not read"),
     (
