@@ -1,0 +1,537 @@
+"""The roster: all SQL about people, their lists, their consents, and who must not be mailed.
+
+Who left, complained or bounced is remembered apart from their row (a suppression, by folded address), so
+that neither a file nor a forgotten row can bring them back. Files of people come in through intake.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from heapq import merge
+from typing import Any
+
+from broadcaster.address import Address, look_alikes
+from broadcaster.db import Db
+from broadcaster.errors import BadData, NotAllowed, NotFound
+from broadcaster.subscriber import MailingList, Subscriber
+
+# Part of a List-Id (RFC 2919 §2: a dot-atom), so ASCII; a digit alone would read as a mailing's number
+_LIST_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*", re.ASCII)
+LIST_NAME_LIMIT = 63
+
+PERSON = "select id, address, name, language, timezone, fields from subscriber"
+
+# A person with this reason left all lists of their own will; every other reason is something else that bars them.
+LEFT_ALL = "left"
+
+
+class Standing(IntEnum):
+    """How a person stands to a list. The numbers are stored: never renumber."""
+
+    ACTIVE = 1
+    LEFT = 2  # sticky: only their own word brings them back
+    REMOVED = 3  # by staff: a file may bring them back
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """An address that must not be mailed. `since` is in seconds since the epoch, UTC."""
+
+    address: str
+    reason: str
+    detail: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """One entry of the record of who agreed to what, or withdrew it; nothing is ever taken out of it."""
+
+    list: str
+    at: int
+    how: str  # add, import, leave, remove
+    wording: str
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What is known of a person beside the address; an empty value says nothing."""
+
+    name: str = ""
+    language: str = ""
+    timezone: str = ""
+    fields: Mapping[str, str] | None = None
+
+
+class Roster:
+    """All SQL about people, on one connection. Writes are transactions of their own, or part of the open one."""
+
+    def __init__(self, db: Db, now: Callable[[], int]) -> None:
+        self.db = db
+        self.now = now
+        self._conn = db.conn
+        self._conn.create_function("fold", 1, fold, deterministic=True)
+        self._conn.create_function("any_value", 2, _any_value, deterministic=True)
+
+    # lists
+
+    def lists(self) -> Sequence[MailingList]:
+        """Every list, by name."""
+        rows = self._conn.execute("select id, name, list_id, titles from list where deleted is null order by name")
+        return [_list(row) for row in rows]
+
+    def list(self, name: str) -> MailingList:
+        """A list by its name, in any case. Raises NotFound with the nearest names."""
+        row = self._conn.execute(
+            "select id, name, list_id, titles from list where name = ? and deleted is null", (name,)
+        ).fetchone()
+        if row is None:
+            names = [each.name for each in self.lists()]
+            near = look_alikes(name, names) or names[:3]
+            hint = f"did you mean {_either(near)}? `broadcaster lists` shows them all" if near else None
+            raise NotFound(
+                f"no list {name!r}", hint=hint or f"`broadcaster lists create {name}` makes it, if that is its name"
+            )
+        return _list(row)
+
+    def sizes(self) -> dict[int, dict[Standing, int]]:
+        """List → how many people stand how to it. Those suppressed are still counted where they stand."""
+        sizes: dict[int, dict[Standing, int]] = {}
+        for list_id, state, number in self._conn.execute(
+            "select list, state, count(*) from subscription group by 1, 2"
+        ):
+            sizes.setdefault(list_id, {})[Standing(state)] = number
+        return sizes
+
+    def create_list(self, name: str, domain: str, titles: Mapping[str, str]) -> MailingList:
+        """A new list; its List-Id is its name under `domain`, for ever.
+
+        A deleted one of that name comes back, without its people but with the memory of who left it.
+
+        Raises BadData for a name that cannot be part of a List-Id, NotAllowed when there is one.
+        """
+        if _LIST_NAME.fullmatch(name) is None or len(name) > LIST_NAME_LIMIT:
+            raise BadData(
+                f"{name!r} cannot be a list's name: letters a-z, digits, - and _, with at least one letter",
+                hint="the name is part of mail headers; --title takes any words",
+            )
+        with self.db.atomic(durable=True) as conn:
+            row = conn.execute("select id, deleted from list where name = ?", (name,)).fetchone()
+            if row is not None and row[1] is None:
+                raise NotAllowed(
+                    f"there is a list {name!r} already", hint=f"`broadcaster lists edit {name}` changes it"
+                )
+            if row is not None:
+                conn.execute("update list set deleted = null, titles = ? where id = ?", (_json(titles), row[0]))
+            else:
+                conn.execute(
+                    "insert into list (name, list_id, titles, created) values (?, ?, ?, ?)",
+                    (name, f"{name.lower()}.{domain}", _json(titles), self.now()),
+                )
+        return self.list(name)
+
+    def edit_list(self, of: MailingList, titles: Mapping[str, str]) -> MailingList:
+        """Set titles by language; an empty title takes that one away. The name and the List-Id never change."""
+        with self.db.atomic(durable=True) as conn:
+            now = self.list(of.name).titles
+            merged = {tag: title for tag, title in {**now, **titles}.items() if title}
+            conn.execute("update list set titles = ? where id = ?", (_json(merged), of.id))
+        return self.list(of.name)
+
+    def delete_list(self, of: MailingList) -> int:
+        """Take a list and everybody on it away; how many they were. Past mailings and who left stay known."""
+        with self.db.atomic(durable=True) as conn:
+            gone = conn.execute(
+                "update subscription set state = ?, since = ? where list = ? and state = ?",
+                (Standing.REMOVED, self.now(), of.id, Standing.ACTIVE),
+            ).rowcount
+            conn.execute("update list set deleted = ? where id = ?", (self.now(), of.id))
+        return gone
+
+    # people
+
+    def find(self, address: str | Address) -> Subscriber | None:
+        """The person with this address, however it is spelled. Raises AddressError for what is none."""
+        key = (address if isinstance(address, Address) else Address.parse(address)).key
+        row = self._conn.execute(f"{PERSON} where key = ?", (key,)).fetchone()
+        return None if row is None else person(row)
+
+    def known(self, address: str) -> Subscriber:
+        """The person with this address. Raises NotFound (65) with look-alikes, AddressError for what is none."""
+        found = self.find(address)
+        if found is None:
+            near = self.near(address)
+            raise NotFound(
+                f"nobody has the address {address}",
+                hint=f"did you mean {_either(near)}?"
+                if near
+                else "`broadcaster subscribers TEXT` finds people by a part",
+            )
+        return found
+
+    def near(self, address: str) -> Sequence[str]:
+        """Addresses that look like this one: the same beginning, or the same domain."""
+        wanted = Address.parse(address)
+        start, end = wanted.key[:3], "@" + wanted.domain
+        # two looks at the index of keys, one of them whole; a suppressed address may have no person
+        rows = self._conn.execute(
+            "select address from (select address, key from subscriber union all select address, key from suppression)"
+            " where (key >= ?1 and key < ?1 || char(1114111))"
+            " or (key like ?2 escape '\\' and abs(length(key) - ?3) < 3) limit 5000",
+            (start, "%" + re.sub(r"([\\%_])", r"\\\1", end), len(wanted.key)),
+        )
+        return look_alikes(str(wanted), dict.fromkeys(row[0] for row in rows))
+
+    def search(self, text: str = "", of: MailingList | None = None) -> Iterator[Subscriber]:
+        """People by a part of their address, name or a field, without regard to case and accents; streaming, by id."""
+        where, values = [], list[object]()
+        if of is not None:
+            where.append(
+                "exists (select 1 from subscription where list = ? and subscriber = subscriber.id and state = 1)"
+            )
+            values.append(of.id)
+        if text:
+            needle = fold(text)
+            where.append("(instr(key, ?) or instr(fold(name), ?) or (fields <> '{}' and any_value(fields, ?)))")
+            values += [needle, needle, needle]
+        condition = f" where {' and '.join(where)}" if where else ""
+        for row in self._conn.execute(f"{PERSON}{condition} order by id", values):
+            yield person(row)
+
+    def standings(self, ids: Sequence[int]) -> dict[int, dict[str, Standing]]:
+        """Subscriber → list name → standing, for a page of people."""
+        found: dict[int, dict[str, Standing]] = {each: {} for each in ids}
+        for subscriber, name, state in self._conn.execute(
+            "select u.subscriber, l.name, u.state from subscription u join list l on l.id = u.list"
+            " where u.subscriber in (select value from json_each(?)) and l.deleted is null order by l.name",
+            (json.dumps([*ids]),),
+        ):
+            found[subscriber][name] = Standing(state)
+        return found
+
+    def since(self, of: Subscriber) -> dict[str, tuple[Standing, int]]:
+        """List name → how the person stands to it, and since when."""
+        rows = self._conn.execute(
+            "select l.name, u.state, u.since from subscription u join list l on l.id = u.list"
+            " where u.subscriber = ? and l.deleted is null order by l.name",
+            (of.id,),
+        )
+        return {name: (Standing(state), since) for name, state, since in rows}
+
+    def consents(self, of: Subscriber) -> Sequence[Consent]:
+        """The record of what the person agreed to, the oldest first."""
+        rows = self._conn.execute(
+            "select l.name, c.at, c.how || coalesce(' ' || i.file, ''), coalesce(nullif(c.wording, ''), i.consent, '')"
+            " from consent c join list l on l.id = c.list left join import i on i.id = c.import"
+            " where c.subscriber = ? order by c.id",
+            (of.id,),
+        )
+        return [Consent(*row) for row in rows]
+
+    def add(self, address: Address, details: Details, to: MailingList, consent: str) -> tuple[Subscriber, bool]:
+        """Put a person on a list by their own word, `consent`; whether they are new to it.
+
+        That word also undoes their having left. Raises NotAllowed for who is suppressed for another reason.
+        """
+        now = self.now()
+        with self.db.atomic(durable=True) as conn:
+            barred = self.suppression(address)
+            if barred is not None and barred.reason != LEFT_ALL:
+                raise NotAllowed(
+                    f"{address} must not be mailed: {barred.reason}",
+                    hint=f"`broadcaster suppressions remove {address}` lifts that, if you are sure",
+                )
+            conn.execute("delete from suppression where key = ?", (address.key,))
+            conn.execute(
+                "insert into subscriber (key, address, created, changed) values (?, ?, ?, ?) on conflict do nothing",
+                (address.key, str(address), now, now),
+            )
+            found = self.known(str(address))
+            changed = self._write(found, details)
+            before = conn.execute(
+                "select state from subscription where list = ? and subscriber = ?", (to.id, found.id)
+            ).fetchone()
+            self._stand(found.id, to.id, Standing.ACTIVE)
+            self._record(found.id, to.id, "add", consent)
+        return changed, before != (Standing.ACTIVE,)
+
+    def edit(
+        self, of: Subscriber, details: Details, *, address: Address | None = None, drop: Iterable[str] = ()
+    ) -> Subscriber:
+        """Change what is known of a person; `drop` names fields to take away, the columns among them.
+
+        Raises NotAllowed when the new address is somebody else's, or the old one is suppressed: a new
+        address would lift what their own word, a complaint or a bounce has put there.
+        """
+        with self.db.atomic(durable=True) as conn:
+            of = self.known(of.address)
+            if address is not None and str(address) != of.address:
+                other = self.find(address)
+                if other is not None and other.id != of.id:
+                    raise NotAllowed(f"{address} is somebody else's address", hint=f"see `broadcaster why {address}`")
+                barred = self.suppression(Address.parse(of.address))
+                if barred is not None and (other is None or other.id != of.id):
+                    raise NotAllowed(f"{of.address} must not be mailed ({barred.reason}): its address cannot change")
+                conn.execute(
+                    "update subscriber set key = ?, address = ? where id = ?", (address.key, str(address), of.id)
+                )
+                of = self.known(str(address))
+            return self._write(of, details, drop)
+
+    def _write(self, of: Subscriber, details: Details, drop: Iterable[str] = ()) -> Subscriber:
+        """Lay details over a person; `changed` moves only when something did."""
+        gone = set(drop)
+        fields = {**of.fields, **(details.fields or {})}
+        after = Subscriber(
+            of.id,
+            of.address,
+            details.name or ("" if "name" in gone else of.name),
+            details.language or ("" if "language" in gone else of.language),
+            details.timezone or ("" if "timezone" in gone else of.timezone),
+            {name: value for name, value in fields.items() if value and name not in gone},
+        )
+        self._conn.executemany("insert or ignore into field (name) values (?)", [(name,) for name in after.fields])
+        self._conn.execute(
+            "update subscriber set name = ?, language = ?, timezone = ?, fields = ?, changed = ? where id = ?",
+            (after.name, after.language, after.timezone, _json(after.fields), self.now(), of.id),
+        )
+        return after
+
+    def remove(self, of: Subscriber, lists: Iterable[MailingList], why: str) -> Sequence[str]:
+        """Take a person off lists on the staff's word; the names of those they were on. A file may bring them back."""
+        return self._off(of, lists, Standing.REMOVED, "remove", why)
+
+    def leave(self, of: Subscriber, lists: Iterable[MailingList], why: str) -> Sequence[str]:
+        """They asked to leave these lists; the names of those they had not left before. No file brings them back."""
+        return self._off(of, lists, Standing.LEFT, "leave", why)
+
+    def leave_all(self, of: Subscriber, why: str) -> None:
+        """They asked to leave: every list there is, and every list to come."""
+        with self.db.atomic(durable=True):
+            self.leave(of, self.lists(), why)
+            address = Address.parse(of.address)
+            if self.suppression(address) is None:
+                self.suppress(address, LEFT_ALL, why)
+
+    def _off(self, of: Subscriber, lists: Iterable[MailingList], to: Standing, how: str, why: str) -> Sequence[str]:
+        gone = []
+        with self.db.atomic(durable=True):
+            now = self.since(of)
+            for each in lists:
+                standing = now.get(each.name)
+                # who was removed may still leave; who left is not merely removed
+                if standing is not None and standing[0] not in (to, Standing.LEFT):
+                    self._stand(of.id, each.id, to)
+                    self._record(of.id, each.id, how, why)
+                    gone.append(each.name)
+        return gone
+
+    def _stand(self, subscriber: int, list_id: int, state: Standing) -> None:
+        self._conn.execute(
+            "insert into subscription (list, subscriber, state, since) values (?, ?, ?, ?) on conflict do update"
+            " set state = excluded.state, since = excluded.since where state <> excluded.state",
+            (list_id, subscriber, state, self.now()),
+        )
+
+    def _record(self, subscriber: int, list_id: int, how: str, wording: str) -> None:
+        self._conn.execute(
+            "insert into consent (subscriber, list, at, how, wording) values (?, ?, ?, ?, ?)",
+            (subscriber, list_id, self.now(), how, wording),
+        )
+
+    # who must not be mailed
+
+    def suppressions(self) -> Iterator[Suppression]:
+        """Every suppression, by address."""
+        for row in self._conn.execute("select address, reason, detail, since from suppression order by key"):
+            yield Suppression(*row)
+
+    def suppression(self, address: Address) -> Suppression | None:
+        row = self._conn.execute(
+            "select address, reason, detail, since from suppression where key = ?", (address.key,)
+        ).fetchone()
+        return None if row is None else Suppression(*row)
+
+    def suppress(self, address: Address, reason: str, detail: str = "") -> bool:
+        """Never mail this address again; False when it was so already. The first reason stays."""
+        with self.db.atomic(durable=True) as conn:
+            return bool(
+                conn.execute(
+                    "insert or ignore into suppression (key, address, reason, detail, since) values (?, ?, ?, ?, ?)",
+                    (address.key, str(address), reason, detail, self.now()),
+                ).rowcount
+            )
+
+    def lift(self, address: Address) -> Suppression:
+        """Take a suppression back; what it was. Lists the person left stay left. Raises NotFound with look-alikes."""
+        with self.db.atomic(durable=True) as conn:
+            barred = self.suppression(address)
+            if barred is None:
+                near = look_alikes(str(address), (each.address for each in self.suppressions()))
+                raise NotFound(f"{address} is not suppressed", hint=f"did you mean {_either(near)}?" if near else None)
+            conn.execute("delete from suppression where key = ?", (address.key,))
+        return barred
+
+    # what mailings ask
+
+    def fields(self) -> frozenset[str]:
+        """Every custom field that anybody has or had."""
+        return frozenset(row[0] for row in self._conn.execute("select name from field"))
+
+    def audience(self, lists: Sequence[int], exclude: Sequence[int] = ()) -> Iterator[tuple[int, str, int]]:
+        """(subscriber, language, first of `lists` they are on) of everybody a mailing would reach, ascending.
+
+        On a list, not suppressed, on no excluded list. Each list is read in the order of its primary key and
+        the lists are merged, so a million people are neither sorted nor held.
+        """
+        last = 0
+        for subscriber, rank, language in merge(*(self._on(lists, rank, exclude) for rank in range(len(lists)))):
+            if subscriber != last:
+                last = subscriber
+                yield subscriber, language, lists[rank]
+
+    def _on(self, lists: Sequence[int], rank: int, exclude: Sequence[int]) -> Iterator[tuple[int, int, str]]:
+        return self._conn.execute(
+            "select u.subscriber, ?, s.language from subscription u cross join subscriber s on s.id = u.subscriber"
+            " where u.list = ? and u.state = 1 and not exists (select 1 from suppression p where p.key = s.key)"
+            " and (? or not exists (select 1 from subscription x where x.subscriber = u.subscriber and x.state = 1"
+            " and x.list in (select value from json_each(?)))) order by u.subscriber",
+            (rank, lists[rank], not exclude, json.dumps([*exclude])),
+        )
+
+    def left_out(self, lists: Sequence[int], exclude: Sequence[int] = ()) -> dict[str, int]:
+        """Why people of these lists get nothing: `left`, `suppressed`, `excluded` → how many; each counted once."""
+        of = {"lists": json.dumps([*lists]), "exclude": json.dumps([*exclude])}
+        numbers = dict.fromkeys(("left", "suppressed", "excluded"), 0)
+        # each question starts from the few rows that can be its answer
+        numbers["left"] = self._conn.execute(
+            "select count(distinct u.subscriber) from subscription u"
+            " where u.list in (select value from json_each(:lists)) and u.state = 2"
+            " and not exists (select 1 from subscription a where a.subscriber = u.subscriber and a.state = 1"
+            " and a.list in (select value from json_each(:lists)))",
+            of,
+        ).fetchone()[0]
+        for reason, number in self._conn.execute(
+            "select iif(p.reason = 'left', 'left', 'suppressed'), count(*)"
+            " from suppression p cross join subscriber s on s.key = p.key"
+            " where exists (select 1 from subscription a where a.subscriber = s.id and a.state = 1"
+            " and a.list in (select value from json_each(:lists))) group by 1",
+            of,
+        ):
+            numbers[reason] += number
+        numbers["excluded"] = self._conn.execute(
+            "select count(distinct s.id) from subscription x cross join subscriber s on s.id = x.subscriber"
+            " where x.list in (select value from json_each(:exclude)) and x.state = 1"
+            " and exists (select 1 from subscription a where a.subscriber = s.id and a.state = 1"
+            " and a.list in (select value from json_each(:lists)))"
+            " and not exists (select 1 from suppression p where p.key = s.key)",
+            of,
+        ).fetchone()[0]
+        return {reason: number for reason, number in numbers.items() if number}
+
+    def languages(self, lists: Sequence[int]) -> dict[str, int]:
+        """Language tag ("" where none is known) → how many people a mailing to these lists would reach."""
+        rows = self._conn.execute(
+            "select s.language, count(*) from subscriber s"
+            " where s.id in (select subscriber from subscription where state = 1"
+            " and list in (select value from json_each(?)))"
+            " and not exists (select 1 from suppression p where p.key = s.key) group by 1",
+            (json.dumps([*lists]),),
+        )
+        return dict(rows)
+
+    def lacking(self, lists: Sequence[int], names: Iterable[str]) -> dict[str, int]:
+        """Name of a field or column → how many people a mailing to these lists would reach lack it."""
+        own = {"email": 1, "name": 2, "language": 3, "timezone": 4}
+        wanted = [*dict.fromkeys(names)]
+        custom = [name for name in wanted if name not in own]
+        # most people have few kinds of rows: the same columns and fields filled
+        kinds = self._conn.execute(
+            "select count(*), s.address <> '', s.name <> '', s.language <> '', s.timezone <> '',"
+            " (select json_group_array(w.value) from json_each(?) w"
+            "  where json_extract(s.fields, '$.\"' || w.value || '\"') is null) as missing"
+            " from subscriber s where s.id in (select subscriber from subscription where state = 1"
+            " and list in (select value from json_each(?)))"
+            " and not exists (select 1 from suppression p where p.key = s.key) group by 2, 3, 4, 5, 6",
+            (json.dumps(custom, ensure_ascii=False), json.dumps([*lists])),
+        )
+        lacking = dict.fromkeys(wanted, 0)
+        for number, *filled, missing in kinds:
+            without = {name for name, place in own.items() if not filled[place - 1]}.union(json.loads(missing))
+            for name in without & lacking.keys():
+                lacking[name] += number
+        return lacking
+
+    def sample(self, lists: Sequence[int], number: int) -> Sequence[Subscriber]:
+        """Some of the people a mailing to these lists would reach: those of rare languages are not forgotten."""
+        rows = self._conn.execute(
+            "with reached as (select *, row_number() over (partition by language order by id) as turn from subscriber s"
+            " where s.id in (select subscriber from subscription where state = 1"
+            " and list in (select value from json_each(?)))"
+            " and not exists (select 1 from suppression p where p.key = s.key))"
+            " select id, address, name, language, timezone, fields from reached order by turn, id limit ?",
+            (json.dumps([*lists]), number),
+        )
+        return [person(row) for row in rows]
+
+    def people(self, ids: Sequence[int]) -> dict[int, Subscriber]:
+        """The people with these ids; who is gone is missing. Hot: a lot at a time."""
+        rows = self._conn.execute(
+            "select id, address, name, language, timezone, fields from subscriber"
+            " where id in (select value from json_each(?))",
+            (json.dumps([*ids]),),
+        )
+        return {row[0]: person(row) for row in rows}
+
+    def barred(self, pairs: Iterable[tuple[int, int]]) -> set[int]:
+        """Of (subscriber, list): the subscribers gone from that list, or suppressed. Hot: a lot at a time."""
+        asked = [*pairs]
+        allowed = self._conn.execute(
+            "select s.id from json_each(?) a cross join subscription u on u.list = a.value ->> 1"
+            " and u.subscriber = a.value ->> 0 and u.state = 1 cross join subscriber s on s.id = u.subscriber"
+            " where not exists (select 1 from suppression p where p.key = s.key)",
+            (json.dumps(asked),),
+        )
+        return {subscriber for subscriber, _ in asked}.difference(row[0] for row in allowed)
+
+
+def person(row: Sequence[Any]) -> Subscriber:
+    """A row of PERSON."""
+    number, address, name, language, timezone, fields = row
+    return Subscriber(number, address, name, language, timezone, {} if fields == "{}" else json.loads(fields))
+
+
+def fold(text: str) -> str:
+    """Text without case and accents, for finding: "Jose" finds José, "احمد" finds أحمد."""
+    if text.isascii():
+        return text.lower()
+    flat = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(sign for sign in flat if unicodedata.category(sign) not in ("Mn", "Cf"))
+
+
+def _any_value(fields: str, needle: str) -> bool:
+    """Whether any value of a JSON object holds the folded text; its names do not count."""
+    return any(needle in fold(value) for value in json.loads(fields).values())
+
+
+def _list(row: tuple[int, str, str, str]) -> MailingList:
+    number, name, list_id, titles = row
+    return MailingList(number, name, list_id, json.loads(titles))
+
+
+def _json(value: Mapping[str, str]) -> str:
+    """As SQLite's json_patch writes it, so that equal objects are equal texts."""
+    return json.dumps(dict(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(names)
