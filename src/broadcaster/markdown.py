@@ -1,0 +1,243 @@
+"""A statement's Markdown → tokens: CommonMark, tables and footnotes, with Jinja's tags as blocks of their own.
+
+A tag alone on its line takes its paragraph, item or row with it: where its branch is not taken,
+no empty paragraph, bullet or row is left. HTML and plain text are both made from these tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from broadcaster.sentinel import Kind, Sentinels
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.rules_block import StateBlock
+    from markdown_it.token import Token
+
+_LISTS = ("bullet_list_open", "ordered_list_open")
+_FENCE = re.compile(r" {0,3}(?:```|~~~)")
+_LEAF = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)]|#{1,6})[ \t]+")
+# what begins an item, a row, a heading or a quotation
+_BLOCK = re.compile(r"(?:(?:[-*+]|\d{1,9}[.)]|#{1,6}|>)[ \t]|\|)")
+
+
+def parse(source: str, sentinels: Sentinels) -> list[Token]:
+    """Tokens of a statement whose Jinja is put aside. One of type "tag" is a sentinel that stands between blocks."""
+    tokens = _parser().parse(_own_lines(source, sentinels), {"tag": sentinels.tag})
+    return list(_flat(_arranged(_tree(iter(tokens)), sentinels)))
+
+
+def to_html(tokens: Sequence[Token]) -> str:
+    """The HTML of tokens."""
+    parser = _parser()
+    return str(parser.renderer.render(tokens, parser.options, {}))
+
+
+@lru_cache(maxsize=1)
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+    from mdit_py_plugins.footnote import footnote_plugin
+
+    parser = MarkdownIt("commonmark").enable("table").use(footnote_plugin)
+    parser.block.ruler.before("table", "tag", _tag_line, {"alt": ["paragraph", "reference", "blockquote", "list"]})
+    parser.add_render_rule("tag", _render_tag)
+    return parser
+
+
+def _render_tag(_renderer: object, tokens: Sequence[Token], index: int, _options: object, _env: object) -> str:
+    return tokens[index].content + "\n"
+
+
+def _tag_line(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
+    """Rule of the parser: a line of tags is a block. Inside a table it is a row, see `_table`."""
+    if state.parentType == "table" or state.is_code_block(start):
+        return False
+    tag: re.Pattern[str] = state.env["tag"]
+    line = state.src[state.bMarks[start] + state.tShift[start] : state.eMarks[start]]
+    if not tag.match(line) or tag.sub("", line).strip():
+        return False
+    if not silent:
+        for found in tag.finditer(line):
+            token = state.push("tag", "", 0)
+            token.content, token.map = found[0], [start, start + 1]
+        state.line = start + 1
+    return True
+
+
+def _own_lines(source: str, sentinels: Sentinels) -> str:
+    """Put the tags of `{% if … %}- item{% endif %}` on lines of their own, where the line is a block of its own."""
+    if not sentinels.tag.search(source):
+        return source
+    lines = source.split("\n")
+    result: list[str] = []
+    fence = ""
+    for number, line in enumerate(lines):
+        if found := _FENCE.match(line):
+            fence = "" if fence == found[0].strip() else fence or found[0].strip()
+        around = lines[max(number - 1, 0) : number] + lines[number + 1 : number + 2]
+        result += [line] if fence else _parted(line, sentinels, alone=not any(each.strip() for each in around))
+    return "\n".join(result)
+
+
+def _parted(line: str, sentinels: Sentinels, *, alone: bool) -> list[str]:
+    """The line as it is, or its outermost tags and what is between them one by one."""
+    lead = _LEAF.match(line)
+    start = lead.end() if lead else len(line) - len(line.lstrip())
+    first = sentinels.tag.match(line, start)
+    if first is None or Kind(first["kind"]) not in (Kind.IF, Kind.FOR):
+        return [line]
+    indent = line[: len(line) - len(line.lstrip())]
+    rest = line[first.end() :].strip()
+    outer = _outermost(line, start, sentinels)
+    wrapped = bool(outer) and not line[outer[-1].end() :].strip()
+    if lead:
+        # `- {% if … %}item{% endif %}`: a bullet without its item would be left
+        one = wrapped and len(outer) == 2
+        inner = line[first.end() : outer[-1].start()] if one else ""
+        return [indent + outer[0][0], line[:start] + inner, indent + outer[1][0]] if one else [line]
+    if wrapped and (alone or _BLOCK.match(rest)):
+        ends = [found.start() for found in outer[1:]]
+        inner_parts = [line[tag.end() : end].strip() for tag, end in zip(outer, ends, strict=False)]
+        pairs = zip(outer, [*inner_parts, ""], strict=True)
+        return [indent + part for tag, inner in pairs for part in (tag[0], inner) if part]
+    return [indent + first[0], indent + rest] if _BLOCK.match(rest) else [line]
+
+
+def _outermost(line: str, start: int, sentinels: Sentinels) -> list[re.Match[str]]:
+    """The tags of the construct that begins at `start`: opening, middle, end; none if it does not end on this line."""
+    outer: list[re.Match[str]] = []
+    depth = 0
+    for tag in sentinels.tag.finditer(line, start):
+        kind = Kind(tag["kind"])
+        depth -= kind is Kind.END
+        if depth == 0 or (depth == 1 and kind is Kind.MIDDLE):
+            outer.append(tag)
+        if depth == 0 and kind is Kind.END:
+            return outer
+        depth += kind in (Kind.IF, Kind.FOR)
+    return []
+
+
+@dataclass(slots=True)
+class _Node:
+    """A block with what is in it. `close` is None where a token stands alone."""
+
+    open: Token
+    inner: list[_Node] = field(default_factory=list)
+    close: Token | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.open.type
+
+
+def _tree(tokens: Iterator[Token]) -> list[_Node]:
+    nodes: list[_Node] = []
+    for token in tokens:
+        nodes.append(node := _Node(token))
+        if token.nesting < 0:
+            break
+        if token.nesting > 0:
+            *node.inner, last = _tree(tokens)
+            node.close = last.open
+    return nodes
+
+
+def _flat(nodes: Sequence[_Node]) -> Iterator[Token]:
+    for node in nodes:
+        yield node.open
+        yield from _flat(node.inner)
+        if node.close is not None:
+            yield node.close
+
+
+def _arranged(nodes: Sequence[_Node], sentinels: Sentinels) -> list[_Node]:
+    """Tags at their place: between rows, between the items of one list, around a list that is looped over."""
+    result: list[_Node] = []
+    for node in nodes:
+        result += _table(node, sentinels) if node.kind == "table_open" else [node]
+    for node in result:
+        node.inner = _arranged(node.inner, sentinels)
+    return _looped(_joined(result, sentinels), sentinels)
+
+
+def _kind(node: _Node, sentinels: Sentinels) -> Kind | None:
+    return sentinels.read(node.open.content)[0] if node.kind == "tag" else None
+
+
+def _table(table: _Node, sentinels: Sentinels) -> list[_Node]:
+    """A row that holds nothing but tags becomes them. What closes a tag before the table stands behind it."""
+    after: list[_Node] = []
+    for body in table.inner:
+        if body.kind != "tbody_open":
+            continue
+        rows: list[_Node] = []
+        for row in body.inner:
+            rows += _tags_of_row(row, sentinels) or [row]
+        depth = 0
+        for number, row in enumerate(rows):
+            kind = _kind(row, sentinels)
+            depth += (kind in (Kind.IF, Kind.FOR)) - (kind is Kind.END)
+            if depth < 0 or (depth == 0 and kind is Kind.MIDDLE):
+                if all(each.kind == "tag" for each in rows[number:]):
+                    rows, after = rows[:number], rows[number:]
+                break
+        body.inner = rows
+    return [table, *after]
+
+
+def _tags_of_row(row: _Node, sentinels: Sentinels) -> list[_Node]:
+    text = " ".join(cell.inner[0].open.content for cell in row.inner).strip()
+    if not text or sentinels.tag.sub("", text).strip():
+        return []
+    from markdown_it.token import Token
+
+    return [_Node(Token("tag", "", 0, content=found[0], map=row.open.map)) for found in sentinels.tag.finditer(text)]
+
+
+def _joined(nodes: list[_Node], sentinels: Sentinels) -> list[_Node]:
+    """Lists that only tags keep apart are one list again, as far as each tag's end is in it too."""
+    result: list[_Node] = []
+    while nodes:
+        length = _run(nodes, sentinels)
+        run, nodes = nodes[:length], nodes[length:]
+        if length > 1:
+            first = next(node for node in run if node.kind != "tag")
+            first.inner = [each for node in run for each in ([node] if node.kind == "tag" else node.inner)]
+            run = [first]
+        result += run
+    return result
+
+
+def _run(nodes: Sequence[_Node], sentinels: Sentinels) -> int:
+    """How many nodes, from the first on, make one list: the longest run of lists in which every tag is closed."""
+    depth, best = 0, 1
+    lists: list[_Node] = []
+    for number, node in enumerate(nodes, start=1):
+        kind = _kind(node, sentinels)
+        if kind is None:
+            lists.append(node)
+            if node.kind not in _LISTS or (node.kind, node.open.markup) != (lists[0].kind, lists[0].open.markup):
+                break
+        depth += (kind in (Kind.IF, Kind.FOR)) - (kind is Kind.END)
+        if depth < 0 or (depth == 0 and kind is Kind.MIDDLE):
+            break
+        if depth == 0 and len(lists) > 1:
+            best = number
+    return best
+
+
+def _looped(nodes: list[_Node], sentinels: Sentinels) -> list[_Node]:
+    """A loop around one list repeats its items, rather than making a list of one item each time."""
+    for number in range(len(nodes) - 2):
+        opening, node, end = nodes[number : number + 3]
+        if (_kind(opening, sentinels), _kind(end, sentinels)) == (Kind.FOR, Kind.END) and node.kind in _LISTS:
+            node.inner = [opening, *node.inner, end]
+            rest = _looped(nodes[number + 3 :], sentinels)
+            return [*nodes[:number], node, *rest]
+    return nodes
