@@ -514,7 +514,8 @@ def fold(text: str) -> str:
     """Text without case and accents, for finding: "Jose" finds José, "احمد" finds أحمد."""
     if text.isascii():
         return text.lower()
-    flat = unicodedata.normalize("NFKD", text.casefold())
+    # first apart, then folded: mathematical and enclosed capitals have no lower case of their own
+    flat = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     return "".join(sign for sign in flat if unicodedata.category(sign) not in ("Mn", "Cf"))
 
 
