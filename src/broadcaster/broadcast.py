@@ -222,7 +222,8 @@ def unfinished(found: Sequence[Mailing]) -> Mailing | None:
     if len(going) > 1:
         numbers = ", ".join(str(one.id) for one in going)
         raise NotAllowed(
-            f"mailings {numbers} of {going[0].statement} are unfinished", hint="`broadcaster send NUMBER` names one"
+            f"mailings {numbers} of {going[0].statement} are unfinished",
+            hint="`broadcaster send NUMBER` names one",
         )
     return going[0] if going else None
 
@@ -281,16 +282,24 @@ def take_over(ledger: Ledger, lock: Lock, config: Config, now: int) -> tuple[int
     return recovered
 
 
-def due(ledger: Ledger, now: int) -> list[Mailing]:
-    """What `run` would work on: scheduled mailings whose time has come are started, or held when it is too late."""
-    for of in ledger.mailings(states=(m.State.SCHEDULED,)):
-        if of.window.due is None or of.window.due > now:
-            continue
+def ripe(ledger: Ledger, now: int) -> list[Mailing]:
+    """The scheduled mailings whose time has come."""
+    scheduled = ledger.mailings(states=(m.State.SCHEDULED,))
+    return [of for of in scheduled if of.window.due is not None and of.window.due <= now]
+
+
+def begun(ledger: Ledger, now: int) -> list[Mailing]:
+    """The mailings that have something to send now."""
+    return [of for of in ledger.mailings(states=(m.State.SENDING,)) if _something_due(ledger, of, now)]
+
+
+def start_ripe(ledger: Ledger, now: int) -> None:
+    """Start the mailings whose time has come, or hold them when it is too late."""
+    for of in ripe(ledger, now):
         if of.window.expires is not None and now > of.window.expires:
             ledger.move(of.id, m.Event.HOLD, now, f"too late: it was due at {of.window.words}")
         else:
             ledger.move(of.id, m.Event.START, now)
-    return [of for of in ledger.mailings(states=(m.State.SENDING,)) if _something_due(ledger, of, now)]
 
 
 def _something_due(ledger: Ledger, of: Mailing, now: int) -> bool:

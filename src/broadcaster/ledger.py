@@ -55,10 +55,11 @@ class Draft:
     who: str
 
 
-# Where an event can come from; what is most likely is tried first.
-FROM: dict[Event, list[State]] = {
-    event: sorted((before for before, e in NEXT if e is event), key=lambda s: s is not State.HANDED) for event in Event
-}
+# Where an event can come from.
+FROM: dict[Event, list[State]] = {event: [before for before, e in NEXT if e is event] for event in Event}
+
+# What a courier's report can find: nobody reports on what is not out. The most likely comes first.
+IN_HAND = (State.HANDED, State.CLAIMED, State.IN_DOUBT)
 
 # Events that end an attempt: the relay was asked.
 ATTEMPTS = (Event.ACCEPT, Event.DEFER, Event.REJECT, Event.LOSE)
@@ -318,8 +319,10 @@ class Ledger:
         conn: sqlite3.Connection, slip: Slip, outcome: Outcome, due: int, shifts: Counter[tuple[int, State]]
     ) -> None:
         tried = outcome.event in ATTEMPTS
-        for before in FROM[outcome.event]:
-            after = NEXT[before, outcome.event]
+        for before in IN_HAND:
+            after = NEXT.get((before, outcome.event))
+            if after is None:
+                continue
             if conn.execute(
                 "update delivery set state = ?, attempts = attempts + ? where id = ? and state = ?",
                 (after, tried, slip.id, before),

@@ -124,6 +124,10 @@ class Mailing:
         """Nothing of it was ever sent."""
         return self.tally.get(delivery.State.PENDING, 0) == self.audience
 
+    def words(self) -> dict[str, int]:
+        """Deliveries by the name of their state; no zeros."""
+        return {state.word: number for state, number in sorted(self.tally.items()) if number}
+
     def figures(self) -> dict[str, Any]:
         """The JSON of `prepare`, `send` and `status MAILING`."""
         return {

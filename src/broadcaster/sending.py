@@ -320,6 +320,11 @@ class Turn:
             running.stop()
             engine.stop()
 
+    @property
+    def accepted(self) -> int:
+        """How many this turn was given a 2yz for."""
+        return self._watch.outcomes[Event.ACCEPT]
+
     async def work(self, begun: list[int], *, wait: bool = False, idle: Callable[[int], None] = lambda _: None) -> None:
         """Send what is due. With `wait` until nothing of it waits; `idle` is told until when (epoch seconds)."""
         while True:

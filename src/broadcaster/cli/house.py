@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from functools import cached_property
@@ -10,11 +11,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from broadcaster.config import Config
+    from broadcaster.courier import Consignment, Courier
     from broadcaster.db import Db
+    from broadcaster.engines.local import LocalEngine
     from broadcaster.ledger import Ledger
     from broadcaster.links import Signer
+    from broadcaster.mailing import Mailing
+    from broadcaster.relay import Relay
     from broadcaster.roster import Roster
+    from broadcaster.sending import Hands
+    from broadcaster.transports import Transport
     from broadcaster.workspace import Workspace
 
 
@@ -23,6 +32,7 @@ class House:
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory
+        self._contexts: dict[str, SSLContext] = {}
 
     def __enter__(self) -> House:
         return self
@@ -69,6 +79,55 @@ class House:
         from broadcaster.links import Signer
 
         return Signer(self.workspace.key())
+
+    @property
+    def hands(self) -> Hands:
+        """What a round of sending works with."""
+        from broadcaster.press import Press
+        from broadcaster.sending import Hands
+
+        def press(of: Mailing) -> Press:
+            return Press(self.ledger.parts(of.id), self.ledger.content, self.signer, self.config)
+
+        return Hands(self.roster, self.ledger, self.config, press, self.clock)
+
+    def engine(self, courier: Courier) -> LocalEngine[Consignment]:
+        """The local engine over all relays of the configuration."""
+        from broadcaster.engines.local import LocalEngine, Way
+
+        ways = [
+            Way(relay.name, relay.connections, functools.partial(self.transport, relay)) for relay in self.config.relays
+        ]
+        return LocalEngine(ways, courier)
+
+    def transport(self, relay: Relay) -> Transport:
+        """A connection to a relay, not opened yet."""
+        if relay.kind == "maildir":
+            from broadcaster.transports.maildir import MaildirTransport
+
+            return MaildirTransport(self.workspace.root / relay.path)
+        from broadcaster.transports.smtp import SmtpTransport
+
+        secret = relay.secret
+        return SmtpTransport(
+            relay,
+            secret=functools.partial(self.workspace.secret, secret) if secret is not None else None,
+            context=self._tls(relay),
+        )
+
+    def _tls(self, relay: Relay) -> SSLContext | None:
+        """One context for all connections to a relay: making one reads every certificate authority."""
+        if relay.tls == "none":
+            return None
+        if relay.name not in self._contexts:
+            from broadcaster.transports.smtp import tls_context
+
+            self._contexts[relay.name] = tls_context(str(self.workspace.root / relay.ca_file) if relay.ca_file else "")
+        return self._contexts[relay.name]
+
+    def clock(self) -> float:
+        """Seconds since the epoch, UTC."""
+        return time.time()
 
     @property
     def now(self) -> int:

@@ -1,0 +1,91 @@
+"""pause, resume, cancel: from another terminal, heard within a second."""
+
+from __future__ import annotations
+
+import click
+
+from broadcaster.cli.house import House
+from broadcaster.cli.say import ask, count, counts, dry_run_option, dump, json_option, say, yes_option
+
+
+@click.command()
+@click.argument("mailing", type=int)
+@dry_run_option
+@json_option
+@click.pass_obj
+def pause(house: House, mailing: int, dry_run: bool, as_json: bool) -> None:
+    """Hold a running mailing within a second.
+
+    What is on the wire ends; nothing more is claimed, by `send` or by cron, until `resume`.
+
+    \b
+    Examples:
+      broadcaster pause 12
+
+    \b
+    Exit statuses: 0 paused, 65 no such mailing, 77 it is not running.
+    """
+    from broadcaster import broadcast
+
+    of = house.ledger.mailing(mailing)
+    if not dry_run:
+        of = broadcast.pause(house.ledger, mailing, house.who, house.now)
+    if as_json:
+        dump(of.figures())
+    say(f"mailing {of.id} is {of.state.word}: {counts(of.words())}")
+
+
+@click.command()
+@click.argument("mailing", type=int)
+@dry_run_option
+@json_option
+@click.pass_obj
+def resume(house: House, mailing: int, dry_run: bool, as_json: bool) -> None:
+    """Let a paused or held mailing go on.
+
+    This sends nothing by itself: a sender at work takes it up, else cron's `run`, or `send MAILING`.
+
+    \b
+    Examples:
+      broadcaster resume 12
+
+    \b
+    Exit statuses: 0 it may go on, 65 no such mailing, 77 it is not paused.
+    """
+    from broadcaster import broadcast
+
+    of = house.ledger.mailing(mailing)
+    if not dry_run:
+        of = broadcast.resume(house.ledger, mailing, house.now)
+    if as_json:
+        dump(of.figures())
+    say(f"mailing {of.id} is {of.state.word}: `broadcaster send {of.id}` or cron's `run` goes on")
+
+
+@click.command()
+@click.argument("mailing", type=int)
+@dry_run_option
+@yes_option
+@json_option
+@click.pass_obj
+def cancel(house: House, mailing: int, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Stop a mailing for good: who has not got it will not.
+
+    \b
+    Examples:
+      broadcaster cancel 12
+
+    \b
+    Exit statuses: 0 cancelled, 2 not confirmed, 65 no such mailing, 77 it is finished.
+    """
+    from broadcaster import broadcast
+
+    of = house.ledger.mailing(mailing)
+    if not dry_run:
+        waiting = of.open
+        if of.state.word != "cancelled":
+            ask(f"Cancel mailing {of.id}: {count(waiting, 'person', 'people')} will not get it?", yes=yes)
+        of = broadcast.cancel(house.ledger, mailing, house.who, house.now)
+    if as_json:
+        dump(of.figures())
+    say(f"mailing {of.id} is {of.state.word}: {counts(of.words())}")

@@ -1,0 +1,195 @@
+"""prepare: freeze a statement and its audience. `send` shows and asks the same first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from broadcaster.cli.house import House
+from broadcaster.cli.say import count, dry_run_option, dump, json_option, say, span
+
+if TYPE_CHECKING:
+    from broadcaster.broadcast import Order, Plan
+    from broadcaster.mailing import Mailing, Window
+
+
+def audience_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--list, --exclude, --at, --expires: what `prepare` and `send` share."""
+    for option in reversed(
+        (
+            click.option(
+                "--list", "lists", metavar="LIST", multiple=True, help="Who gets it; may be given several times."
+            ),
+            click.option(
+                "--exclude",
+                metavar="LIST|mailing:N",
+                multiple=True,
+                help="Not who is on this list, or in that mailing.",
+            ),
+            click.option(
+                "--at", metavar="TIME", help='Not before: "2026-12-01 09:00", "tomorrow 9:00", "friday 18:00".'
+            ),
+            click.option("--expires", metavar="DURATION", help="Too late so long after --at: 90s, 5m, 12h, 3d."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("statement")
+@audience_options
+@dry_run_option
+@json_option
+@click.pass_obj
+def prepare(
+    house: House,
+    statement: str,
+    lists: tuple[str, ...],
+    exclude: tuple[str, ...],
+    at: str | None,
+    expires: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Freeze STATEMENT and its audience as a mailing with a number.
+
+    Who joins the list afterwards is not in it, and later changes of the files do not reach it. Nothing is
+    mailed until `send NUMBER`; with --at, `run` from cron sends it when its time has come.
+
+    \b
+    Examples:
+      broadcaster prepare clean-water --list news
+      broadcaster prepare clean-water --list news --list members --exclude mailing:12
+      broadcaster prepare clean-water --list news --at "tomorrow 9:00" --expires 12h
+
+    \b
+    Exit statuses: 0 prepared, 65 the statement has errors or nobody would get it, 78 configuration.
+    """
+    from broadcaster import broadcast
+
+    order = ordered(house, statement, lists, exclude, at, expires)
+    found = planned(house, order)
+    describe(house, found)
+    if dry_run:
+        if as_json:
+            dump(foreseen(found))
+        return
+    made = broadcast.prepare(house.config, house.roster, house.ledger, found, house.now)
+    if as_json:
+        dump(made.figures())
+    say(prepared_words(house, made))
+
+
+def ordered(
+    house: House,
+    slug: str,
+    lists: Sequence[str],
+    exclude: Sequence[str],
+    at: str | None,
+    expires: str | None,
+) -> Order:
+    """What the options ask for. Raises UsageError where no list is named."""
+    from broadcaster.broadcast import Order
+
+    if not lists:
+        names = [of.name for of in house.roster.lists()]
+        hint = f"; there is {', '.join(names)}" if names else ": `broadcaster lists create NAME` makes one"
+        raise click.UsageError(f"--list LIST is needed{hint}")
+    return Order(slug, tuple(lists), tuple(exclude), _window(house, at, expires), house.who)
+
+
+def _window(house: House, at: str | None, expires: str | None) -> Window:
+    from broadcaster import schedule
+    from broadcaster.mailing import Window
+    from broadcaster.settings import seconds
+
+    if at is None:
+        if expires is not None:
+            raise click.UsageError("--expires goes with --at")
+        return Window()
+    return schedule.window(
+        at, zone=house.config.time.zone, now=house.now, expires=seconds(expires, "--expires") if expires else None
+    )
+
+
+def planned(house: House, order: Order) -> Plan:
+    """The plan, after everything that can be found wrong before the first recipient. Raises CheckFailed (65)."""
+    from broadcaster import broadcast
+    from broadcaster.cli.check import refuse_errors
+
+    house.signer  # noqa: B018  without the key nothing can be mailed: say so before anything else
+    refuse_errors(house, order.slug, order.lists)
+    return broadcast.plan(house.workspace, house.config, house.roster, house.ledger, order)
+
+
+def describe(house: House, plan: Plan) -> None:
+    """How many, in which languages, who is left out and why, and how long it takes."""
+    from broadcaster import language
+
+    say(f"{plan.order.slug}: to {count(plan.audience, 'person', 'people')} on {', '.join(plan.order.lists)}")
+    chosen = sorted(plan.chosen.items(), key=lambda item: -item[1])
+    say("  languages: " + ", ".join(f"{language.name(tag)} {number:,}" for tag, number in chosen))
+    if plan.fallbacks:
+        missing = ", ".join(f"{language.name(tag)} {number:,}" for tag, number in sorted(plan.fallbacks.items()))
+        say(f"  fallback: {missing} get another language, for want of their own")
+    if plan.left_out:
+        say("  left out: " + ", ".join(f"{reason} {number:,}" for reason, number in plan.left_out.items()))
+    say(f"  through:  {ways(house)}")
+    say(f"  takes:    {duration(house, plan.audience)}")
+
+
+def ways(house: House) -> str:
+    """The relays with their limits, in words."""
+    if house.config.rehearsal:
+        return f"{house.config.relays[0].path}/ (a rehearsal: nothing is mailed to anybody)"
+    return ", ".join(
+        f"{relay.name} ({relay.host}; {', '.join(map(str, relay.limits)) or 'no limit'})"
+        for relay in house.config.relays
+    )
+
+
+def duration(house: House, number: int) -> str:
+    """How long so many take at the limits of all relays together."""
+    from broadcaster.pace import duration_of
+
+    longest = [duration_of(relay.limits, -(-number // len(house.config.relays))) for relay in house.config.relays]
+    if not any(longest):
+        return "as long as the relay needs: no limit is set"
+    return f"about {span(max(longest))} at these limits"
+
+
+def foreseen(plan: Plan) -> dict[str, Any]:
+    """The JSON of a dry run: what a mailing would be."""
+    from broadcaster.delivery import State
+
+    tally = {state.word: 0 for state in State}
+    return {
+        "mailing": None,
+        "statement": plan.order.slug,
+        "state": "ready",
+        "audience": plan.audience,
+        **tally,
+        "pending": plan.audience,
+        "left_out": plan.left_out,
+        "languages": plan.chosen,
+        "fallbacks": plan.fallbacks,
+    }
+
+
+def prepared_words(house: House, made: Mailing) -> str:
+    """What was prepared, and what to do next."""
+    words = f"mailing {made.id} is prepared for {count(made.audience, 'person', 'people')}; who joins now is not in it."
+    if made.window.due is not None:
+        return f"{words}\nIt is due at {made.window.words}: {whose_turn(house)}"
+    return f"{words}\nNext: broadcaster send {made.id}"
+
+
+def whose_turn(house: House) -> str:
+    """Who will send what waits."""
+    seen = house.ledger.seen("run")
+    if seen is not None and house.now - seen < 3600:
+        return "`broadcaster run` from cron sends it."
+    return "nobody yet: no `broadcaster run` was seen in the last hour. Let cron call it every five minutes."

@@ -1,0 +1,329 @@
+"""send: prepare if needed, ask, and send what is due; what cron's `run` shares is here too."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from broadcaster.cli.house import House
+from broadcaster.cli.prepare import audience_options, describe, foreseen, ordered, planned, prepared_words, whose_turn
+from broadcaster.cli.say import (
+    Progress,
+    ask,
+    bar,
+    count,
+    counts,
+    dry_run_option,
+    dump,
+    interactive,
+    json_option,
+    moment,
+    say,
+    span,
+    warn,
+    yes_option,
+)
+from broadcaster.errors import Interrupted, NotAllowed, RelayUnavailable, SenderAtWork, Unanswered, Unfinished
+
+if TYPE_CHECKING:
+    from broadcaster.broadcast import Order
+    from broadcaster.mailing import Mailing
+    from broadcaster.sending import Turn, Watch
+
+
+@click.command()
+@click.argument("statement", metavar="STATEMENT|MAILING")
+@audience_options
+@click.option("--wait", is_flag=True, help="Stay until nothing waits any more: deferred deliveries are tried again.")
+@click.option("--again", is_flag=True, help="Make a new mailing although this one was sent already.")
+@dry_run_option
+@yes_option
+@json_option
+@click.pass_obj
+def send(
+    house: House,
+    statement: str,
+    lists: tuple[str, ...],
+    exclude: tuple[str, ...],
+    at: str | None,
+    expires: str | None,
+    wait: bool,
+    again: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Send a mailing: prepare it if needed, then send what is due, once through.
+
+    Says first how many get it, in which languages, who is left out and why, and how long it takes; then asks.
+    An unfinished mailing is resumed, never repeated; a finished one only with --again. Through a maildir: relay
+    it is a rehearsal and counts as nothing sent. Ctrl-C stops cleanly; the same command goes on.
+
+    \b
+    Examples:
+      broadcaster send clean-water --list news
+      broadcaster send 12 --wait
+      broadcaster send clean-water --list news --at "tomorrow 9:00" --yes
+
+    \b
+    Exit statuses: 0 done or scheduled, 2 not confirmed, 65 the statement has errors or nobody would get it,
+    69 no relay would talk to us, 75 not finished: run it again, 77 paused or already sent, 130 interrupted.
+    """
+    if not yes and not dry_run and not interactive():
+        raise Unanswered("nobody is here to be asked, so nothing was sent", hint="add --yes")
+    if statement.isdigit():
+        if lists or exclude or at or again:
+            raise click.UsageError("a mailing's number takes no --list, --exclude, --at or --again: it is frozen")
+        of = house.ledger.mailing(int(statement))
+        if of.state.word == "finished":
+            raise already_sent(of)
+        resuming(house, of, yes=yes, dry_run=dry_run)
+    else:
+        made = _found_or_made(house, statement, lists, exclude, at, expires, again=again, yes=yes, dry_run=dry_run)
+        if isinstance(made, dict):
+            if as_json:
+                dump(made)
+            return
+        of = made
+    if dry_run:
+        if as_json:
+            dump(of.figures())
+        return
+    carry(house, of, wait=wait, as_json=as_json)
+
+
+def _found_or_made(
+    house: House,
+    slug: str,
+    lists: tuple[str, ...],
+    exclude: tuple[str, ...],
+    at: str | None,
+    expires: str | None,
+    *,
+    again: bool,
+    yes: bool,
+    dry_run: bool,
+) -> Mailing | dict[str, Any]:
+    """The mailing that a statement means: the unfinished one, or a new one. A dry run's is only foreseen."""
+    from broadcaster import broadcast
+
+    config, roster, ledger = house.config, house.roster, house.ledger
+    house.workspace.statement(slug)  # an unknown name is told before anything else
+    wanted = ordered(house, slug, lists, exclude, at, expires) if lists else None
+    rule = broadcast.find_rule(roster, ledger, wanted) if wanted else None
+    found = broadcast.earlier(ledger, slug, rule, rehearsal=config.rehearsal)
+    going = broadcast.unfinished(found)
+    if going is not None and not again:
+        if broadcast.changed_since(house.workspace, config, roster, going):
+            _sure_about_the_old_text(going)
+        resuming(house, going, yes=yes, dry_run=dry_run)
+        return going
+    finished = [one for one in found if one.state.word == "finished" and not one.rehearsal]
+    if finished and not again:
+        raise already_sent(finished[0])
+    return _made(house, wanted or ordered(house, slug, lists, exclude, at, expires), yes=yes, dry_run=dry_run)
+
+
+def _made(house: House, order: Order, *, yes: bool, dry_run: bool) -> Mailing | dict[str, Any]:
+    from broadcaster import broadcast
+
+    plan = planned(house, order)
+    describe(house, plan)
+    if dry_run:
+        return foreseen(plan)
+    if plan.order.window.due is not None:
+        ask(f"Schedule it for {plan.order.window.words}?", yes=yes)
+    else:
+        ask(f"Send to {count(plan.audience, 'person', 'people')} now?", yes=yes)
+    made = broadcast.prepare(house.config, house.roster, house.ledger, plan, house.now)
+    say(f"mailing {made.id} is prepared; who joins now is not in it.")
+    return made
+
+
+def resuming(house: House, of: Mailing, *, yes: bool, dry_run: bool) -> None:
+    """Say what is left of a mailing, and ask."""
+    from broadcaster.cli.prepare import duration, ways
+
+    if of.state.word == "paused":
+        why = f" ({of.reason})" if of.reason else ""
+        raise NotAllowed(f"mailing {of.id} is paused{why}", hint=f"`broadcaster resume {of.id}` lets it go on")
+    if of.state.word == "cancelled":
+        raise NotAllowed(f"mailing {of.id} was cancelled", hint="`broadcaster send STATEMENT --again` makes a new one")
+    verb = "begins" if of.untouched else "goes on"
+    say(f"mailing {of.id} of {of.statement} {verb}: {counts(of.words())}")
+    say(f"  through:  {ways(house)}")
+    say(f"  takes:    {duration(house, of.open)}")
+    if not dry_run:
+        ask(f"Send to {count(of.open, 'person', 'people')} now?", yes=yes)
+
+
+def _sure_about_the_old_text(going: Mailing) -> None:
+    words = f"{going.statement} has changed since mailing {going.id} was prepared"
+    if not interactive():
+        raise NotAllowed(
+            words,
+            hint=f"`broadcaster send {going.id}` sends the text as it was, `broadcaster cancel {going.id}` drops it",
+        )
+    ask(f"{words}. Go on with the text as it was?", yes=False)
+
+
+def already_sent(of: Mailing) -> NotAllowed:
+    return NotAllowed(
+        f"{of.statement} was sent as mailing {of.id}",
+        hint=f"`broadcaster status {of.id}` tells how; --again makes a new mailing to everyone",
+    )
+
+
+def carry(house: House, of: Mailing, *, wait: bool, as_json: bool) -> None:
+    """Begin a mailing and send, or hand it over to the sender at work. Raises what the exit status says."""
+    from broadcaster import broadcast
+    from broadcaster.lock import Lock
+
+    of = broadcast.begin(house.ledger, house.config, of.id, house.now)
+    if of.state.word == "scheduled":
+        if as_json:
+            dump(of.figures())
+        say(prepared_words(house, of))
+        return
+    lock = Lock(house.workspace.lock)
+    try:
+        recovered = broadcast.take_over(house.ledger, lock, house.config, house.now)
+    except SenderAtWork as error:
+        if as_json:
+            dump(house.ledger.mailing(of.id).figures())
+        raise SenderAtWork(
+            f"mailing {of.id} was handed over: {error.message}", hint=f"`broadcaster status {of.id}` tells how it goes"
+        ) from None
+    try:
+        tell_recovered(recovered)
+        turn = worked(house, [of.id], wait=wait)
+    finally:
+        lock.release()
+    of = house.ledger.mailing(of.id)
+    if as_json:
+        dump(of.figures())
+    conclude(house, of, turn)
+
+
+def tell_recovered(recovered: tuple[int, int]) -> None:
+    back, doubt = recovered
+    if back or doubt:
+        say(f"the last sender died: {back} were not sent and wait again, {doubt} in doubt, 0 lost")
+
+
+def worked(house: House, numbers: list[int], *, wait: bool, quiet: bool = False) -> Turn:
+    """Send under way, with progress, until it is through or somebody presses Ctrl-C."""
+    from broadcaster.sending import Turn, Watch
+
+    watch = Watch()
+    progress = Progress()
+    totals = sum(house.ledger.mailing(number).open for number in numbers)
+    turn = Turn(house.hands, house.engine, watch)
+
+    def drawn() -> str:
+        return _progress_line(watch, totals, house.clock())
+
+    if not quiet:
+        watch.changed = lambda: progress.show(drawn)
+
+    def idle(until: int) -> None:
+        progress.done()
+        say(f"waiting until {moment(until, house.config.time.zone)} for what was deferred; Ctrl-C stops")
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+
+        def pressed() -> None:
+            if turn.stopped:
+                task.cancel()
+                return
+            progress.done()
+            say("stopping: what is on the wire ends first; Ctrl-C again breaks it off")
+            turn.stop()
+
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(kind, pressed)
+        await turn.work(numbers, wait=wait, idle=idle)
+
+    try:
+        looped(work())
+    except asyncio.CancelledError:
+        house.ledger.recover(rebooted=False)
+    finally:
+        progress.done()
+    return turn
+
+
+def looped(work: Coroutine[Any, Any, None]) -> None:
+    """Run on uvloop, which halves what a message costs; on asyncio's own loop where it cannot be had."""
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        from asyncio import new_event_loop
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(work)
+
+
+def _progress_line(watch: Watch, total: int, now: float) -> str:
+    elapsed = max(now - watch.started, 0.001)
+    done = sum(watch.outcomes.values())
+    rate = done / elapsed
+    left = f", {span((total - done) / rate)} left" if rate and done < total else ""
+    words = {event.name.lower(): number for event, number in watch.outcomes.items()}
+    names = {"accept": "accepted", "defer": "deferred", "reject": "rejected", "lose": "in doubt", "miss": "missed"}
+    told = counts({names.get(name, name): number for name, number in words.items()})
+    return f"{bar(done / total if total else 1)} {done:,} of {total:,}: {told}; {rate:,.1f}/s{left}"
+
+
+def conclude(house: House, of: Mailing, turn: Turn) -> None:
+    """The last words of a `send`, and its exit status."""
+    from broadcaster.sending import told
+
+    say(f"mailing {of.id}: {counts(of.words())} of {of.audience:,}; {of.state.word}")
+    if of.rehearsal:
+        say(f"This was a rehearsal: nothing was mailed to anybody. Look into {house.config.relays[0].path}/")
+    for relay, answer in turn.down.items():
+        warn(f"relay {relay}: {told(answer)}")
+    again = f"`broadcaster send {of.id}` goes on"
+    if turn.stopped:
+        raise Interrupted(
+            "stopped cleanly; nobody is lost", hint=f"{again}; so does cron's `run`, unless you `pause {of.id}`"
+        )
+    if of.state.word == "paused":
+        raise Unfinished(f"mailing {of.id} was paused: {of.reason}", hint=f"`broadcaster resume {of.id}`, then {again}")
+    if of.state.word == "cancelled":
+        raise NotAllowed(f"mailing {of.id} was cancelled")
+    if of.state.word == "finished":
+        return
+    refuse_if_nobody_talked(house, turn, again)
+    _say_what_waits(house, of)
+    raise Unfinished(f"mailing {of.id} is not finished", hint=again)
+
+
+def refuse_if_nobody_talked(house: House, turn: Turn, hint: str) -> None:
+    """Raises RelayUnavailable (69) when every relay is down and none took anything."""
+    from broadcaster.sending import told
+
+    if len(turn.down) == len(house.config.relays) and not turn.accepted:
+        relay, answer = next(iter(turn.down.items()))
+        raise RelayUnavailable(f"no relay would talk to us: {told(answer)}", where=f"relays.{relay}", hint=hint)
+
+
+def _say_what_waits(house: House, of: Mailing) -> None:
+    from broadcaster.delivery import State
+
+    if of.tally.get(State.DEFERRED):
+        until = house.ledger.next_ripe(of.id)
+        when = f" until {moment(until, house.config.time.zone)}" if until is not None else ""
+        say(f"{of.tally[State.DEFERRED]:,} deferred{when}: {whose_turn(house)}")
+    if of.tally.get(State.IN_DOUBT):
+        say(
+            f"{of.tally[State.IN_DOUBT]:,} in doubt: may have been delivered, or not."
+            f" `broadcaster status {of.id} --deliveries` names them, `broadcaster resolve {of.id}` settles them"
+        )

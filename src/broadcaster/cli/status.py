@@ -1,0 +1,144 @@
+"""status: where one mailing is, with every delivery on request; or what is going on."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from broadcaster.cli.house import House
+from broadcaster.cli.say import bar, count, counts, dump, json_option, moment, out, say, style, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from broadcaster.mailing import Mailing
+
+COLOURS = {"sending": "green", "paused": "yellow", "held": "yellow", "cancelled": "red", "finished": "blue"}
+
+
+@click.command()
+@click.argument("mailing", type=int, required=False)
+@click.option("--deliveries", is_flag=True, help="Every delivery with its last answer; with --json, JSON lines.")
+@click.option("--state", "only", metavar="STATE", help="With --deliveries: only those in this state.")
+@json_option
+@click.pass_obj
+def status(house: House, mailing: int | None, deliveries: bool, only: str | None, as_json: bool) -> None:
+    """Tell where a mailing is, or what is going on.
+
+    \b
+    Examples:
+      broadcaster status
+      broadcaster status 12
+      broadcaster status 12 --deliveries --state in_doubt
+      broadcaster status 12 --deliveries --json > record.jsonl
+
+    \b
+    Exit statuses: 0 told, 65 no such mailing, 78 configuration.
+    """
+    if mailing is None:
+        if deliveries:
+            raise click.UsageError("--deliveries needs a mailing's number")
+        _going_on(house, as_json=as_json)
+        return
+    of = house.ledger.mailing(mailing)
+    if deliveries:
+        _deliveries(house, of, _state(only), as_json=as_json)
+    elif as_json:
+        dump(of.figures())
+    else:
+        _told(house, of)
+
+
+def _state(only: str | None) -> str | None:
+    from broadcaster.delivery import State
+
+    words = [state.word for state in State]
+    if only is not None and only.replace(" ", "_") not in words:
+        raise click.UsageError(f"--state takes one of {', '.join(words)}")
+    return only.replace(" ", "_") if only else None
+
+
+def _going_on(house: House, *, as_json: bool) -> None:
+    going = [of for of in house.ledger.mailings() if not of.state.over]
+    if as_json:
+        dump([of.figures() for of in going])
+        return
+    if not going:
+        say("nothing is going on")
+        return
+    for of in going:
+        _told(house, of)
+
+
+def _told(house: House, of: Mailing) -> None:
+    zone = house.config.time.zone
+    state = style(of.state.word, fg=COLOURS.get(of.state.word))
+    kind = ", a rehearsal" if of.rehearsal else ""
+    out(f"mailing {of.id}: {of.statement} is {state}{kind}" + (f" ({of.reason})" if of.reason else ""))
+    out(f"  prepared {moment(of.created, zone)} by {of.who}" + (f", due {of.window.words}" if of.window.words else ""))
+    settled = of.audience - of.open
+    out(f"  {bar(settled / of.audience if of.audience else 1)} {settled:,} of {of.audience:,} settled")
+    out(f"  {counts(of.words())}")
+    if of.left_out:
+        out("  left out: " + ", ".join(f"{reason} {number:,}" for reason, number in of.left_out.items()))
+    if hint := _next_step(house, of):
+        out(f"  next: {hint}")
+
+
+def _next_step(house: House, of: Mailing) -> str:
+    """The next action, named."""
+    from broadcaster.delivery import State
+
+    if of.state.word in ("paused", "held"):
+        return f"broadcaster resume {of.id}, or cancel {of.id}"
+    if of.state.word == "ready":
+        return f"broadcaster send {of.id}"
+    if of.state.over or of.state.word == "scheduled":
+        return ""
+    if of.tally.get(State.DEFERRED):
+        at = house.ledger.next_ripe(of.id)
+        when = f" at {moment(at, house.config.time.zone)}" if at is not None else ""
+        return (
+            f"{count(of.tally[State.DEFERRED], 'delivery', 'deliveries')} tried again{when} by `run` or `send {of.id}`"
+        )
+    if of.tally.get(State.IN_DOUBT) == of.open:
+        return f"broadcaster resolve {of.id} --accept, or --resend"
+    return f"broadcaster send {of.id}, unless it is running"
+
+
+def records(house: House, of: Mailing) -> Iterator[dict[str, Any]]:
+    """Each delivery as JSON shows it; `address` is null for a person who is gone."""
+    from broadcaster.press import Press
+
+    press = Press(house.ledger.parts(of.id), house.ledger.content, house.signer, house.config)
+    for page in house.ledger.deliveries(of):
+        people = house.roster.people([row["subscriber"] for row in page])
+        for row in page:
+            person = people.get(row.pop("subscriber"))
+            delivery = row.pop("id")
+            yield {"address": person.address if person else None, **row, "message_id": press.message_id(delivery)}
+
+
+def _deliveries(house: House, of: Mailing, only: str | None, *, as_json: bool) -> None:
+    found = (row for row in records(house, of) if only in (None, row["state"]))
+    if as_json:
+        for row in found:
+            out(json.dumps(row, ensure_ascii=False))
+        return
+    zone = house.config.time.zone
+    table(
+        ["address", "state", "tries", "when", "relay", "answer"],
+        (
+            (
+                row["address"] or "(gone)",
+                row["state"].replace("_", " "),
+                row["attempts"],
+                moment(row["at"], zone) if row["at"] else "",
+                row["relay"],
+                f"{row['code'] or ''} {row['reply'] or ''}".strip()[:120],
+            )
+            for row in found
+        ),
+    )
