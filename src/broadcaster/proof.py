@@ -109,7 +109,7 @@ class Case:
 def prove(case: Case) -> list[Finding]:
     """Everything that is wrong, errors first, then by file and line."""
     found = [
-        *_faults(case),
+        *_said(case.faults),
         *_leaving(case),
         *_settings(case),
         *_languages(case),
@@ -119,12 +119,17 @@ def prove(case: Case) -> list[Finding]:
     return sorted(dict.fromkeys(found), key=lambda f: (f.level is not Level.ERROR, f.file, f.line or 0, f.rule))
 
 
+def unread(error: BadData) -> list[Finding]:
+    """The finding about a statement that could not be read at all."""
+    return list(_said([("template", error)]))
+
+
 def _found(rule: str, message: str, file: str = "", line: int | None = None) -> Finding:
     return Finding(RULES[rule].level, rule, file, line, message)
 
 
-def _faults(case: Case) -> Iterator[Finding]:
-    for rule, error in case.faults:
+def _said(faults: Iterable[tuple[str, BadData]]) -> Iterator[Finding]:
+    for rule, error in faults:
         file, line = _place(error.where or "")
         yield _found(rule, error.message + (f" ({error.hint})" if error.hint else ""), file, line)
 

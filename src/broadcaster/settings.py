@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
-from broadcaster.errors import BroadcasterError, ConfigError
+from broadcaster.errors import BadData, BroadcasterError, ConfigError
 
 Parsed = TypeVar("Parsed")
 
@@ -242,6 +242,14 @@ def duration(text: str) -> int:
     if not 0 < seconds <= _CENTURY:
         raise ValueError(f"{_shown(text)} is no duration: write 90s, 5m, 2h or 3d")
     return seconds
+
+
+def seconds(text: str, where: str) -> int:
+    """A duration from a person's own hand, like an option. Raises BadData."""
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise BadData(str(error), where=where) from None
 
 
 def percentage(text: str) -> float:

@@ -1,0 +1,153 @@
+"""render: a statement as it will be mailed, into a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from broadcaster.cli.house import House
+from broadcaster.cli.say import clean, dry_run_option, dump, json_option, out, say
+from broadcaster.errors import BadData, CannotWrite, CheckFailed, NotFound
+
+if TYPE_CHECKING:
+    from broadcaster.merge import MergeTemplate
+    from broadcaster.subscriber import Subscriber
+
+
+@click.command()
+@click.argument("statement")
+@click.option(
+    "--as", "reader", metavar="ADDRESS", help="As this subscriber gets it; otherwise for nobody in particular."
+)
+@click.option("--language", metavar="LANG", help="Only this part.")
+@click.option(
+    "-o",
+    "folder",
+    metavar="DIR",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Where the files go; it is made if it is not there.",
+)
+@dry_run_option
+@json_option
+@click.pass_obj
+def render(
+    house: House,
+    statement: str,
+    reader: str | None,
+    language: str | None,
+    folder: Path,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Write STATEMENT as it will be mailed into a folder, to look at.
+
+    For each language: LANG.html and LANG.txt as a person sees them, LANG.eml as it goes to the relay, and
+    LANG.merge.html and LANG.merge.txt, which are what `prepare` freezes: all but the person is filled in.
+    Leave links in these copies do nothing.
+
+    \b
+    Examples:
+      broadcaster render clean-water -o /tmp/look
+      broadcaster render clean-water --as ako@example.org --language ckb -o look
+
+    \b
+    Exit statuses: 0 written, 65 no such statement or subscriber, or a part cannot be made (the others are
+    written), 73 cannot write.
+    """
+    merges, faults = chosen(house, statement, language)
+    person = known(house, reader) if reader else None
+    files, more = rendered(house, statement, merges, person)
+    if not dry_run:
+        write(folder, files)
+    paths = [str(folder / name) for name in files]
+    if as_json:
+        dump({"statement": statement, "files": paths})
+    else:
+        for path in paths:
+            out(clean(path))
+    complain(statement, [*faults, *more])
+
+
+def chosen(house: House, slug: str, language: str | None) -> tuple[list[MergeTemplate], list[BadData]]:
+    """The parts asked for, laid out, and what is wrong with those that could not be.
+
+    Raises NotFound, LanguageError, StatementError.
+    """
+    from broadcaster import language as tags
+    from broadcaster.cli.check import laid_out
+
+    found = house.workspace.statement(slug)
+    if language is not None:
+        tag = tags.choose(tags.normalise(language), found.parts, "")
+        if not tag:
+            raise NotFound(f"{slug} has no part in {language!r}", hint=f"it has {', '.join(found.parts)}")
+        found = replace(found, parts={tag: found.parts[tag]})
+    merges, faults = laid_out(house, found)
+    return merges, [error for _, error in faults]
+
+
+def known(house: House, address: str) -> Subscriber:
+    """The subscriber with this address. Raises NotFound with look-alikes."""
+    return house.roster.known(address)
+
+
+def rendered(
+    house: House, slug: str, merges: Sequence[MergeTemplate], person: Subscriber | None
+) -> tuple[dict[str, bytes], list[BadData]]:
+    """File name → content for each part, and what is wrong with those that could not be made."""
+    from email import message_from_bytes, policy
+
+    from broadcaster.cli.copies import Copies, nobody
+
+    files: dict[str, bytes] = {}
+    faults: list[BadData] = []
+    for merge in merges:
+        tag = merge.language
+        files[f"{tag}.merge.html"] = merge.html.encode()
+        files[f"{tag}.merge.txt"] = f"{merge.subject}\n\n{merge.text}".encode()
+        try:
+            reader = person or nobody(f"reader@{house.config.sender.address.domain}", tag)
+            message = Copies(house, slug, [merge]).of(reader, tag, house.now).message
+        except BadData as error:
+            faults.append(error)
+            continue
+        files[f"{tag}.eml"] = message
+        read = message_from_bytes(message, policy=policy.default)
+        for kind, suffix in (("html", "html"), ("plain", "txt")):
+            body = read.get_body((kind,))
+            assert body is not None
+            files[f"{tag}.{suffix}"] = body.get_content().encode()
+    return files, faults
+
+
+def write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files, each whole or not at all; what was there under the same name is replaced, a link is not followed.
+
+    Raises CannotWrite.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            draft = folder / f".{name}.{os.getpid()}"
+            try:
+                draft.write_bytes(content)
+                draft.replace(folder / name)
+            finally:
+                draft.unlink(missing_ok=True)
+    except OSError as error:
+        where = str(error.filename or folder)
+        raise CannotWrite((error.strerror or str(error)).lower(), where=where, hint="name another folder") from None
+
+
+def complain(slug: str, faults: Sequence[BadData]) -> None:
+    """Say what could not be made. Raises CheckFailed where there is anything."""
+    for error in dict.fromkeys(map(str, faults)):
+        say(clean(error))
+    if faults:
+        raise CheckFailed(f"{slug} cannot be made in every language", hint=f"`broadcaster check {slug}` tells all")

@@ -1,0 +1,206 @@
+"""test: copies to ourselves, now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import click
+
+from broadcaster.cli.house import House
+from broadcaster.cli.say import count, dry_run_option, dump, json_option, moment, say, table
+from broadcaster.errors import BadData, NotAllowed, NotFound, RelayUnavailable, Unfinished
+
+if TYPE_CHECKING:
+    from broadcaster.address import Address
+    from broadcaster.config import Relay
+    from broadcaster.delivery import Answer, Envelope
+    from broadcaster.merge import MergeTemplate
+    from broadcaster.subscriber import Subscriber
+    from broadcaster.transports import Transport
+
+PREFIX = "[Test] "
+# copies for a whole list are no test
+MOST = 50
+# who has to wait longer for the relay's limit is told so instead (seconds)
+PATIENCE = 60.0
+
+
+@dataclass(slots=True)
+class Trial:
+    """One copy to one address, and what became of it."""
+
+    address: str
+    language: str
+    envelope: Envelope
+    answer: Answer | None = None
+
+    @property
+    def state(self) -> str:
+        from broadcaster.delivery import NEXT, State, judge
+
+        if self.answer is None:
+            return "pending"
+        return NEXT.get((State.HANDED, judge(self.answer).event), State.PENDING).word
+
+    @property
+    def words(self) -> str:
+        from broadcaster.sending import told
+
+        return told(self.answer) if self.answer is not None else ""
+
+
+@click.command()
+@click.argument("statement")
+@click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
+@click.option("--as", "reader", metavar="SUBSCRIBER", help="With the fields of this subscriber.")
+@click.option("--language", metavar="LANG", help="Only this part.")
+@dry_run_option
+@json_option
+@click.pass_obj
+def test(
+    house: House,
+    statement: str,
+    addresses: tuple[str, ...],
+    reader: str | None,
+    language: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Mail STATEMENT in every language to these addresses now, as a test.
+
+    The subject begins with [Test], the links do nothing, and no figures count it. Works also while `check` finds
+    errors, with the parts that can be made. Who is a subscriber sees their own fields, unless --as names another.
+
+    \b
+    Examples:
+      broadcaster test clean-water office@example.org
+      broadcaster test clean-water me@example.org --as ako@example.org --language ckb
+
+    \b
+    Exit statuses: 0 accepted, 65 a part cannot be made, or no such statement or subscriber, 69 no relay would
+    talk to us, 75 some copies were not accepted, 77 the address must not be mailed.
+    """
+    from broadcaster.cli.render import chosen, complain, known
+
+    allowed = _allowed(house, addresses)
+    person = known(house, reader) if reader else None
+    merges, faults = chosen(house, statement, language)
+    trials, more = _written(house, statement, merges, allowed, person)
+    if not dry_run and trials:
+        asyncio.run(_mailed(house, trials))
+    _tell(house, trials, dry_run=dry_run, as_json=as_json)
+    complain(statement, [*faults, *more])
+    missed = sum(trial.state != "accepted" for trial in trials)
+    if missed and not dry_run:
+        raise Unfinished(
+            f"{missed} of {count(len(trials), 'copy', 'copies')} not accepted", hint="nothing is tried again"
+        )
+
+
+def _allowed(house: House, addresses: Sequence[str]) -> list[Address]:
+    """The addresses, each once. Raises AddressError, and NotAllowed for who must not be mailed."""
+    from broadcaster.address import Address
+
+    found = {address.key: address for address in map(Address.parse, addresses)}
+    if len(found) > MOST:
+        raise BadData(f"{len(found)} addresses are no test: at most {MOST}", hint="`broadcaster send` mails a list")
+    for address in found.values():
+        barred = house.roster.suppression(address)
+        if barred is not None:
+            raise NotAllowed(
+                f"must not be mailed ({barred.reason})",
+                where=str(address),
+                hint=f"`broadcaster why {address}` tells more",
+            )
+    return list(found.values())
+
+
+def _written(
+    house: House, slug: str, merges: Sequence[MergeTemplate], to: Sequence[Address], person: Subscriber | None
+) -> tuple[list[Trial], list[BadData]]:
+    """A copy of each part for each address, and what is wrong with the parts that cannot be made."""
+    from broadcaster.cli.copies import Copies, nobody
+
+    trials: list[Trial] = []
+    faults: list[BadData] = []
+    for merge in merges:
+        tag = merge.language
+        try:
+            copies = Copies(house, slug, [merge], prefix=PREFIX)
+            for address in to:
+                reader = person or house.roster.find(address) or nobody(str(address), tag)
+                # whoever lends the fields, the mail goes to the one who asked for it
+                envelope = copies.of(replace(reader, address=str(address)), tag, house.now)
+                trials.append(Trial(str(address), tag, envelope))
+        except BadData as error:
+            if isinstance(error, NotFound):
+                raise
+            faults.append(error)
+    return trials, faults
+
+
+async def _mailed(house: House, trials: Sequence[Trial]) -> None:
+    """Hand all over to the first relay that talks to us. Raises RelayUnavailable."""
+    last: tuple[Relay, Answer] | None = None
+    for relay in house.config.relays:
+        transport = house.transport(relay)
+        try:
+            refused = await transport.open()
+            if refused is None:
+                await _delivered(house, relay, transport, trials)
+                return
+            last = (relay, refused)
+        finally:
+            await transport.close()
+    assert last is not None
+    from broadcaster.sending import told
+
+    raise RelayUnavailable(
+        f"no relay would talk to us: {told(last[1])}", where=f"relays.{last[0].name}", hint="nothing was mailed"
+    )
+
+
+async def _delivered(house: House, relay: Relay, transport: Transport, trials: Sequence[Trial]) -> None:
+    """One after the other, as fast as the relay's limits allow: these count as any other mail does."""
+    from broadcaster.pace import Pace
+
+    scope = f"relay:{relay.name}"
+    pace = Pace(relay.limits, house.ledger.pace(scope))
+
+    async def hand() -> None:
+        """Nothing to write down: a test is in no ledger."""
+
+    try:
+        for trial in trials:
+            turn = pace.next(house.clock())
+            if (wait := turn - house.clock()) > PATIENCE:
+                until = moment(int(turn), house.config.time.zone)
+                raise Unfinished(f"the limits of {relay.name} are used up until {until}", hint="try again then")
+            await asyncio.sleep(max(0.0, wait))
+            pace.take(turn)
+            trial.answer = await transport.deliver(trial.envelope, hand)
+    finally:
+        if pace.state:
+            house.ledger.keep_pace(scope, pace.state)
+
+
+def _tell(house: House, trials: Sequence[Trial], *, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        dump(
+            [
+                {"address": trial.address, "language": trial.language, "state": trial.state, "reply": trial.words}
+                for trial in trials
+            ]
+        )
+    else:
+        table(
+            ("address", "language", "state", "reply"),
+            [(trial.address, trial.language, trial.state, trial.words) for trial in trials],
+        )
+    if dry_run:
+        say(f"{count(len(trials), 'copy', 'copies')} would be mailed")
+    elif trials and house.config.rehearsal:
+        say(f"This was a rehearsal: nothing was mailed to anybody. Look into {house.config.relays[0].path}/")
