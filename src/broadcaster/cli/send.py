@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -262,11 +262,12 @@ def worked(house: House, numbers: list[int], *, wait: bool, quiet: bool = False)
 
 def looped(work: Coroutine[Any, Any, None]) -> None:
     """Run on uvloop, which halves what a message costs; on asyncio's own loop where it cannot be had."""
+    factory: Callable[[], asyncio.AbstractEventLoop] | None
     try:
-        from uvloop import new_event_loop
+        from uvloop import new_event_loop as factory
     except ImportError:
-        from asyncio import new_event_loop
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(work)
 
 
