@@ -83,11 +83,11 @@ def made(place: Path, *, dry_run: bool = False) -> list[str]:
         refuse_elsewhere(root)
         _refuse_occupied(root)
         if dry_run:
-            return sorted(name for name, _ in _contents())
+            return sorted([*(name for name, _ in _contents()), ".gitignore", "README.md", "subscribers/secret.key"])
         with staged(root) as folder:
             _fill(folder)
-            files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
             _keep_what_is_there(root, folder)
+            files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     except (OSError, ValueError, RuntimeError) as error:
         # a name too long or with NUL, a loop of links, no permission
         words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
