@@ -273,6 +273,8 @@ def _markable(text: str) -> Address:
 
 def _words(table: Table, key: str, *, needed: bool) -> Words:
     if not table.is_table(key):
+        if not table.is_text(key):
+            table.fail(key, 'must be text in quotes, or texts by language: { en = "…", ar = "…" }')
         text = table.text(key, None if needed else "", empty=not needed)
         return Words({"": text} if text else {})
     inner = table.table(key, None)

@@ -230,6 +230,10 @@ class Table:
         """A table inside a list of this table."""
         return Table(value, self._source, allowed, (*self._path, key))
 
+    def is_text(self, key: str) -> bool:
+        """Whether a text stands there, or nothing."""
+        return isinstance(self._values.get(key, ""), str)
+
     def is_table(self, key: str) -> bool:
         """Whether a table stands where a text could."""
         return isinstance(self._values.get(key), dict)
