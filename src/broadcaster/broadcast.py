@@ -229,7 +229,7 @@ def unfinished(found: Sequence[Mailing]) -> Mailing | None:
 
 
 def changed_since(workspace: Workspace, config: Config, roster: Roster, of: Mailing) -> bool:
-    """Whether the statement says something else now than when it was frozen. What cannot be read any more has changed."""
+    """Whether the statement says something else now than was frozen. What cannot be read any more has changed."""
     try:
         parts, _ = frozen(workspace, config, roster, of.statement, of.rule)
     except (StatementError, NotFound):
@@ -260,6 +260,7 @@ def begin(ledger: Ledger, config: Config, number: int, now: int) -> Mailing:
         if of.window.due is not None and of.window.due > now and of.state is m.State.SCHEDULED:
             return of
         return ledger.move(number, m.Event.START, now)
+    ledger.touch(number, now)
     return of
 
 

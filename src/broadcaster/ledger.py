@@ -15,7 +15,7 @@ from typing import Any
 
 from broadcaster import mailing as m
 from broadcaster.db import Db
-from broadcaster.delivery import NEXT, OPEN, Answer, Event, Outcome, Reply, State
+from broadcaster.delivery import NEXT, Answer, Event, Outcome, Reply, State
 from broadcaster.errors import NotAllowed, NotFound
 from broadcaster.mailing import Mailing, Roll, Rule, Window
 
@@ -67,7 +67,8 @@ ATTEMPTS = (Event.ACCEPT, Event.DEFER, Event.REJECT, Event.LOSE)
 # One mailing by number, or some by statement and state: a table of some hundred rows at the most.
 _MAILINGS = (
     "select id, statement, state, digest, content, rule, left_out, audience, first, last, rehearsal, created, who,"
-    " due, due_words, expires, reason from mailing where (?1 is null or id = ?1) and (?2 is null or statement = ?2)"
+    " due, due_words, expires, reason, changed from mailing"
+    " where (?1 is null or id = ?1) and (?2 is null or statement = ?2)"
     " and (?3 = '[]' or state in (select value from json_each(?3))) order by id desc"
 )
 
@@ -167,6 +168,7 @@ class Ledger:
             who=row[12],
             window=Window(row[13], row[14], row[15]),
             reason=row[16],
+            changed=row[17],
             tally=tally,
         )
 
@@ -185,6 +187,11 @@ class Ledger:
     def state(self, number: int) -> m.State:
         """The state alone: asked before each lot."""
         return m.State(self._conn.execute("select state from mailing where id = ?", (number,)).fetchone()[0])
+
+    def touch(self, number: int, now: int) -> None:
+        """Let the sender at work know that a mailing is to be gone on with."""
+        with self.db.atomic() as conn:
+            conn.execute("update mailing set changed = ? where id = ?", (now, number))
 
     def rehearse(self, number: int, rehearsal: bool) -> None:
         """Whether what is sent of it is a rehearsal: fixed when the first of it is sent."""
@@ -432,10 +439,6 @@ class Ledger:
             "select id from delivery where subscriber = ? and mailing = ?", (subscriber, number)
         ).fetchone()
         return row[0] if row else None
-
-    def open_elsewhere(self) -> list[Mailing]:
-        """Mailings that have begun and are not over."""
-        return [found for found in self.mailings(states=(m.State.SENDING,)) if any(found.tally.get(s) for s in OPEN)]
 
     # pace, the sender, what was seen
 

@@ -112,6 +112,7 @@ class Mailing:
     who: str
     window: Window
     reason: str
+    changed: int
     tally: Mapping[delivery.State, int] = field(default_factory=dict)
 
     @property

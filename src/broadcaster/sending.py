@@ -83,7 +83,8 @@ class Round:
         self._tried: set[int] = set()  # missed or deferred in this round: not again in it
         self._slips: dict[int, Slip] = {}
         self._presses: dict[int, Press] = {}
-        self._version: dict[int, int] = {}
+        self._version: dict[int, tuple[int, int]] = {}
+        self._pauses = 0
         self._silences: Counter[str] = Counter()
         self._tally: defaultdict[int, Counter[Event]] = defaultdict(Counter)
         self._stopped = False
@@ -139,25 +140,29 @@ class Round:
         return None
 
     def _running(self) -> list[int]:
-        """The mailings being sent: ours first, then those that others handed over, oldest first."""
+        """The mailings being sent: ours first, then those handed over to us since we began, the oldest first.
+
+        One that was interrupted earlier is not ours to go on with: somebody may have meant to stop it.
+        """
         now = int(self._hands.clock())
-        states = {
-            of.id: of
+        going = {
+            of.id
             for of in self._ledger.mailings(states=(m.State.SENDING,))
-            if of.window.due is None or of.window.due <= now
+            if (of.id in self._order or of.changed >= int(self._since))
+            and (of.window.due is None or of.window.due <= now)
         }
         for number in list(self._cursor):
-            if number not in states:
+            if number not in going:
                 del self._cursor[number]  # if it is resumed, from the start
-        return [n for n in self._order if n in states] + [n for n in sorted(states) if n not in self._order]
+        return [n for n in self._order if n in going] + sorted(going.difference(self._order))
 
     def _lot_size(self) -> int:
         """What one connection sends in about a second, as seen in this round."""
+        connections = sum(relay.connections for relay in self._relays.values())
         elapsed = self._hands.clock() - self.watch.started
-        connections = sum(relay.connections for relay in self._relays.values()) or 1
-        if elapsed < 0.2 or not self.watch.tried:
-            return 5
-        return max(1, min(LOT, int(self.watch.tried / elapsed / connections)))
+        seen = self.watch.tried / elapsed if elapsed > 0.2 else 5 * connections
+        allowed = sum(_most_a_second(relay) for relay in self._relays.values())
+        return max(1, int(min(LOT, seen / connections, allowed / connections)))
 
     # the fence
 
@@ -175,7 +180,7 @@ class Round:
         if rows is None:
             self._give_back(lot)
             return None
-        version = self._ledger.version()
+        version = self._seen_version()
         for row in rows:
             self._version[row.delivery] = version
 
@@ -223,7 +228,7 @@ class Round:
 
     def barred(self, row: Consignment) -> Event | None:
         """Whether somebody wrote to the database since the claim, and if so, whether this row still may go."""
-        version = self._ledger.version()
+        version = self._seen_version()
         if version == self._version.get(row.delivery):
             return None
         if self._ledger.state(row.mailing) is not m.State.SENDING:
@@ -232,6 +237,10 @@ class Round:
             return Event.LEAVE
         self._version[row.delivery] = version
         return None
+
+    def _seen_version(self) -> tuple[int, int]:
+        """Changes when anybody wrote, and when we ourselves paused something."""
+        return self._ledger.version(), self._pauses
 
     def compose(self, row: Consignment, relay: str, date: datetime) -> Envelope:
         press = self._presses.get(row.mailing)
@@ -294,6 +303,7 @@ class Round:
     def _pause(self, number: int, reason: str) -> None:
         if self._ledger.state(number) is m.State.SENDING:
             self._ledger.move(number, m.Event.PAUSE, int(self._hands.clock()), reason)
+            self._pauses += 1
 
 
 class Turn:
@@ -364,6 +374,10 @@ class Turn:
         while not self.stopped and (left := until - self._hands.clock()) > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), min(left, 5.0))
+
+
+def _most_a_second(relay: Relay) -> float:
+    return min((limit.number / limit.seconds for limit in relay.limits), default=float("inf"))
 
 
 def told(answer: Answer) -> str:
