@@ -266,6 +266,7 @@ def test_keys_without_their_capability_are_told_and_those_that_change_the_mail_a
     told = {each.key: each.level for each in config.parse(WHOLE).unbuilt()}
     assert told["dkim"] == "error"
     assert told["time.quiet"] == told["safety.surprise"] == told["retention"] == "warning"
+    assert told["theme.logo"] == "warning"
     one_click = config.parse(SMALL + '[links]\nsite = "https://n.example"\none_click = true').unbuilt()
     assert ("links.one_click", "error") in [(each.key, each.level) for each in one_click]
 

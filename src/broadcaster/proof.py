@@ -174,7 +174,8 @@ def _settings(case: Case) -> Iterator[Finding]:
 
 
 def _flat(text: str) -> str:
-    return "".join(text.split())
+    """Letters alone: lines may be broken anew, and direction marks put around a foreign name."""
+    return "".join(sign for sign in text if sign.isalnum())
 
 
 def _languages(case: Case) -> Iterator[Finding]:
