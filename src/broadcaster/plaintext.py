@@ -26,9 +26,9 @@ _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _UNDERLINES = {"h1": "=", "h2": "-"}
 _LONGEST_UNDERLINE = 60
 
-# Digits in groups: phone numbers, ISO dates, ranges. Behind Arabic letters the groups would be shown last to first
+# Digits in groups: phone numbers, ISO dates. Behind Arabic letters the groups would be shown last to first
 # (UAX #9 W2), and a leading plus at the wrong end.
-_GROUPS = re.compile(r"(?<![\w+])(?:\+?\(?\d+\)?(?:[ \u00a0\u202f()/–-]+\d+)+|\+\d+)")
+_GROUPS = re.compile(r"(?<![\w+])(?:\+?\(?\d+\)?(?:[ \u00a0\u202f()-]+\d+)+|\+\d+)")
 _BREAK = re.compile(r"<br\s*/?>|</(?:p|div|li|tr|h[1-6])\s*>", re.IGNORECASE)
 _UNSEEN = re.compile(
     r"<(script|style|head|title)\b.*?</\1\s*>|<!--.*?-->|<[a-zA-Z/!?][^>]*>", re.IGNORECASE | re.DOTALL
