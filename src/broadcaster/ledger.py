@@ -341,7 +341,7 @@ class Ledger:
         shifts[slip.mailing, after] += 1
         if after is State.DEFERRED:
             conn.execute("insert or replace into due values (?, ?, ?)", (slip.id, slip.mailing, due))
-        if tried or outcome.note:
+        if tried or outcome.event is Event.SKIP:
             code, status, reply = _words(outcome.answer, outcome.note)
             conn.execute(
                 "insert or ignore into attempt values (?, ?, ?, ?, ?, ?, ?, ?)",

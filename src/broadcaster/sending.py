@@ -11,7 +11,7 @@ import contextlib
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -306,6 +306,18 @@ class Round:
             self._pauses += 1
 
 
+def handed_over(ledger: Ledger, since: int, known: Sequence[int]) -> list[int]:
+    """Mailings that others began since then and left to the sender at work (epoch seconds)."""
+    return [
+        of.id
+        for of in ledger.mailings(states=(m.State.SENDING,))
+        if of.changed >= since
+        and of.id not in known
+        and of.tally.get(State.PENDING)
+        and (of.window.due is None or of.window.due <= since)
+    ]
+
+
 class Turn:
     """One process's turn as the sender: one round, or rounds until nothing waits."""
 
@@ -336,25 +348,34 @@ class Turn:
         return self._watch.outcomes[Event.ACCEPT]
 
     async def work(self, begun: list[int], *, wait: bool = False, idle: Callable[[int], None] = lambda _: None) -> None:
-        """Send what is due. With `wait` until nothing of it waits; `idle` is told until when (epoch seconds)."""
-        while True:
-            running = Round(self._hands, begun, self._watch)
-            engine = self._build(running.courier())
-            self._now = running, engine
-            if not self.stopped:
-                await running.run(engine)
-            self._now = None
-            self.down = dict(engine.down)
-            # what the engine could not give back (an aborted connection) is settled as after a crash
-            self._hands.ledger.recover(rebooted=False)
-            now = int(self._hands.clock())
-            for of in self._hands.ledger.mailings(states=(m.State.SENDING,)):
-                self._hands.ledger.finish_if_done(of.id, now)
-            until = self._until(begun) if wait and not self.stopped else None
+        """Send what is due, and what is handed over meanwhile. With `wait` until nothing of it waits.
+
+        `idle` is told until when (epoch seconds) there is nothing to do.
+        """
+        since = int(self._hands.clock())
+        while not self.stopped:
+            await self._round(begun)
+            if more := handed_over(self._hands.ledger, since, begun):
+                begun = begun + more
+                continue
+            until = self._until(begun) if wait else None
             if until is None:
                 return
             idle(until)
             await self._rest(until)
+
+    async def _round(self, begun: list[int]) -> None:
+        running = Round(self._hands, begun, self._watch)
+        engine = self._build(running.courier())
+        self._now = running, engine
+        await running.run(engine)
+        self._now = None
+        self.down = dict(engine.down)
+        # what the engine could not give back (an aborted connection) is settled as after a crash
+        self._hands.ledger.recover(rebooted=False)
+        now = int(self._hands.clock())
+        for number in begun:
+            self._hands.ledger.finish_if_done(number, now)
 
     def _until(self, begun: list[int]) -> int | None:
         """When the next round is worth while: the next deferred one, or a first wait for what could not be tried."""

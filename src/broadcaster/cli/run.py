@@ -26,7 +26,8 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
       */5 * * * * broadcaster -C /srv/appeals run
 
     \b
-    Exit statuses: 0 done, or nothing was due; 69 no relay would talk to us; 75 another process is sending; 78 configuration.
+    Exit statuses: 0 done, or nothing was due; 69 no relay would talk to us; 75 another process is sending;
+    78 configuration.
     """
     house: House = ctx.obj
     if not house.workspace.database.exists():
@@ -55,7 +56,7 @@ def _send(ctx: click.Context, house: House, numbers: list[int], *, as_json: bool
     import sys
 
     from broadcaster import broadcast
-    from broadcaster.cli.send import refuse_if_nobody_talked, tell_recovered, worked
+    from broadcaster.cli.send import refuse_if_nobody_talked, released, tell_recovered
     from broadcaster.lock import Lock
 
     lock = Lock(house.workspace.lock)
@@ -66,11 +67,8 @@ def _send(ctx: click.Context, house: House, numbers: list[int], *, as_json: bool
         if sys.stderr.isatty():
             raise
         ctx.exit(SenderAtWork.status)
-    try:
-        tell_recovered(recovered)
-        turn = worked(house, numbers, wait=False, quiet=not sys.stderr.isatty())
-    finally:
-        lock.release()
+    tell_recovered(recovered)
+    turn = released(house, lock, numbers, wait=False, quiet=not sys.stderr.isatty())
     ended = [house.ledger.mailing(number) for number in numbers]
     if as_json:
         dump({"mailings": [of.figures() for of in ended]})

@@ -31,6 +31,7 @@ from broadcaster.errors import Interrupted, NotAllowed, RelayUnavailable, Sender
 
 if TYPE_CHECKING:
     from broadcaster.broadcast import Order
+    from broadcaster.lock import Lock
     from broadcaster.mailing import Mailing
     from broadcaster.sending import Turn, Watch
 
@@ -198,15 +199,33 @@ def carry(house: House, of: Mailing, *, wait: bool, as_json: bool) -> None:
         raise SenderAtWork(
             f"mailing {of.id} was handed over: {error.message}", hint=f"`broadcaster status {of.id}` tells how it goes"
         ) from None
-    try:
-        tell_recovered(recovered)
-        turn = worked(house, [of.id], wait=wait)
-    finally:
-        lock.release()
+    tell_recovered(recovered)
+    turn = released(house, lock, [of.id], wait=wait)
     of = house.ledger.mailing(of.id)
     if as_json:
         dump(of.figures())
     conclude(house, of, turn)
+
+
+def released(house: House, lock: Lock, numbers: list[int], *, wait: bool, quiet: bool = False) -> Turn:
+    """Work, and give the lock back. Who handed a mailing over in the very last moment is not forgotten."""
+    from broadcaster import broadcast
+    from broadcaster.sending import handed_over
+
+    since = house.now
+    while True:
+        try:
+            turn = worked(house, numbers, wait=wait, quiet=quiet)
+        finally:
+            lock.release()
+        more = handed_over(house.ledger, since, numbers)
+        if turn.stopped or not more:
+            return turn
+        try:
+            broadcast.take_over(house.ledger, lock, house.config, house.now)
+        except SenderAtWork:
+            return turn
+        numbers = numbers + more
 
 
 def tell_recovered(recovered: tuple[int, int]) -> None:
