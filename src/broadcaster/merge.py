@@ -8,8 +8,12 @@ everybody can see it, so plain Jinja renders the same text that message.py compi
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import Any
+from urllib.parse import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +44,77 @@ class MergeTemplate:
     def from_json(cls, text: str) -> MergeTemplate:
         values: dict[str, Any] = json.loads(text)
         return cls(**{**values, "attachments": tuple(values["attachments"])})
+
+
+class Place(StrEnum):
+    """Where a value stands, by the name of the filter that makes it safe there."""
+
+    TEXT = "as_text"  # of HTML
+    ATTRIBUTE = "as_attribute"  # in quotes
+    URL = "as_url"  # a link from its first letter on
+    URL_PART = "as_url_part"  # further on in a link
+    MAILBOX_PART = "as_mailbox_part"  # of a mailto link
+    PLAIN = "as_plain"  # the text part
+    HEADER = "as_header"
+
+
+# Controls, the line ends of other alphabets, what turns the direction of all that follows (Unicode TR 36 §2.10.1),
+# halves of characters. A value is one person's data: none of it may reach beyond its place.
+_UNTIDY = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_LINE_END = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SPACES = re.compile(r"[ \t\n]+")
+_SCHEME = re.compile(r"(?:https?|mailto|tel):", re.IGNORECASE)
+_NOT_IN_URL = re.compile(r'[\x00-\x20"<>\\^`{|}]')
+
+
+def tidy(value: object) -> str:
+    """The value as text without control characters; None is no text."""
+    text = value if isinstance(value, str) else "" if value is None else str(value)
+    if (text.isascii() and text.isprintable()) or not _UNTIDY.search(text):
+        return text
+    return _UNTIDY.sub("", _SURROGATE.sub("\ufffd", _LINE_END.sub("\n", text)))
+
+
+def as_text(value: object) -> str:
+    text = tidy(value)
+    if "&" in text or "<" in text or ">" in text:
+        return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text
+
+
+def as_attribute(value: object) -> str:
+    return as_text(value).replace('"', "&#34;").replace("'", "&#39;")
+
+
+def as_url(value: object) -> str:
+    """A whole link; nothing, where it is none that a mail may hold: never `javascript:` or a relative one."""
+    text = _SPACES.sub("", tidy(value))
+    if not _SCHEME.match(text):
+        return ""
+    return as_attribute(_NOT_IN_URL.sub(lambda found: f"%{ord(found[0]):02X}", text))
+
+
+def as_url_part(value: object) -> str:
+    return quote(tidy(value), safe="-._~")
+
+
+def as_mailbox_part(value: object) -> str:
+    """Of a mailto link, where an address keeps its @ (RFC 6068 §2)."""
+    return quote(tidy(value), safe="-._~@+")
+
+
+def as_header(value: object) -> str:
+    """On one line: a line end would begin another header field."""
+    return _SPACES.sub(" ", tidy(value))
+
+
+PLACES: Mapping[str, Callable[[object], str]] = {
+    Place.TEXT: as_text,
+    Place.ATTRIBUTE: as_attribute,
+    Place.URL: as_url,
+    Place.URL_PART: as_url_part,
+    Place.MAILBOX_PART: as_mailbox_part,
+    Place.PLAIN: tidy,
+    Place.HEADER: as_header,
+}

@@ -1,16 +1,43 @@
-"""Statement and layouts → merge template: all that is the same for everyone happens here, once per language."""
+"""Statement and layouts → merge template: all that is the same for everyone happens here, once per language.
+
+What reads the recipient is put aside under sentinels, Markdown and layouts are rendered, styles are
+written into the elements, and the sentinels become Jinja again, each escaped for its place. The only home of
+Jinja's loader and of premailer, whose traps are closed in `_inliner`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import html
+import io
+import re
+import traceback
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from gettext import GNUTranslations, NullTranslations
+from typing import TYPE_CHECKING, Any, Final
 
+from markupsafe import Markup
+
+from broadcaster import language as tags
+from broadcaster import markdown, markup, plaintext
+from broadcaster.deferral import STAND_IN, Deferral, plain_words
+from broadcaster.errors import StatementError
 from broadcaster.merge import MergeTemplate
+from broadcaster.restoration import Restoration
+from broadcaster.sentinel import Kind, Sentinels
 
 if TYPE_CHECKING:
     from broadcaster.statement import Part
 
 __all__ = ["MergeTemplate", "lay_out"]
+
+# Gmail drops a <style> of more than 16 KB and clips a mail at 102 KB; what is far beyond is an accident or an attack.
+_STYLE_LIMIT: Final = 65_536
+_HTML_LIMIT: Final = 1_000_000
+_MATCHES_LIMIT: Final = 2_000_000  # rules × elements, each of which costs about a microsecond
+_SIBLINGS: Final = re.compile(r"[+~]|:(?:first|last|nth|only)-|:empty", re.IGNORECASE)
 
 
 def lay_out(
@@ -26,4 +53,357 @@ def lay_out(
     `settings` has "sender" (name, address, postal_address, each in this language) and "theme". `known` is every custom
     field that any subscriber has. Raises StatementError with file, line and a way out.
     """
-    raise NotImplementedError
+    return _LayOut(part, language, layouts, settings, known).merged()
+
+
+class _Sealed(str):
+    """Text in which the recipient is still a sentinel: it can be put anywhere, but not be looked into."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __getattribute__(self, name: str) -> Any:
+        return str.__getattribute__(self, name) if name.startswith("_") else self._refuse()
+
+    def _refuse(self, *_args: object) -> Any:
+        raise StatementError(
+            "a text that reads the recipient cannot be changed or compared before anybody is known",
+            hint="put it there as it is, without filters and comparisons",
+        )
+
+    __len__ = __iter__ = __getitem__ = __contains__ = __eq__ = __ne__ = __add__ = __mul__ = __mod__ = _refuse
+    __hash__ = str.__hash__
+
+
+class _Body(_Sealed):
+    """The statement's own text, laid in as it is."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        return str(self)
+
+
+class _LayOut:
+    """One part on its way to a merge template."""
+
+    def __init__(
+        self,
+        part: Part,
+        language: str,
+        layouts: Mapping[str, str],
+        settings: Mapping[str, Mapping[str, str]],
+        known: frozenset[str],
+    ) -> None:
+        from broadcaster import sandbox
+
+        self._part = part
+        self._layouts = layouts
+        self._remarks: list[str] = []
+        self._constants: list[str] = []
+        self._sentinels = Sentinels([part.subject, part.preheader, part.body, *layouts.values()])
+        self._merging = sandbox.for_merging()
+        self._deferral = Deferral(self._sentinels, sandbox.Reach(self._merging, known).check)
+        self._restoration = Restoration(self._sentinels, self._deferral, part.file)
+        self._direction = tags.direction(language)
+        self._language = language
+        start, end = ("right", "left") if self._direction == "rtl" else ("left", "right")
+        self._globals: dict[str, Any] = {
+            "language": language,
+            "direction": self._direction,
+            "start": start,
+            "end": end,
+            "sender": sandbox.Record(settings.get("sender", {})),
+            "theme": sandbox.Fields(settings.get("theme", {})),
+            "statement": sandbox.Record(self._facts()),
+            STAND_IN: self._deferral.stand_in,
+            **self._words(),
+        }
+        self._prose = sandbox.for_lay_out(self._load, self._globals, finalize=self._kept)
+        self._pages = sandbox.for_lay_out(self._load, self._globals, pages=True)
+
+    def merged(self) -> MergeTemplate:
+        part, statement = self._part, self._globals["statement"]
+        for key in ("subject", "preheader"):
+            statement[key] = self._heading(key, getattr(part, key))
+        statement["title"] = (
+            self._heading("title", part.extra["title"]) if "title" in part.extra else statement["subject"]
+        )
+        tokens = markdown.parse(self._body(), self._sentinels)
+        statement["body"] = _Body(self._said(markdown.to_html(tokens), html.escape))
+        page = self._page("html")
+        statement["body"] = _Body(
+            self._said(plaintext.to_text(tokens, language=self._language, sentinels=self._sentinels), str)
+        )
+        text = self._page("txt")
+        return MergeTemplate(
+            file=part.file,
+            language=self._language,
+            direction=self._direction,
+            subject=self._restoration.line(str(statement["subject"])),
+            preheader=self._restoration.line(str(statement["preheader"])),
+            html=self._restoration.html(self._inlined(page)),
+            text=self._restoration.text(text.strip("\n") + "\n"),
+            attachments=part.attachments,
+            remarks=tuple(dict.fromkeys(self._remarks)),
+        )
+
+    # what is known before the recipient is
+
+    def _facts(self) -> dict[str, Any]:
+        part = self._part
+        date = tags.date(part.date, self._language) if part.date else ""
+        return {**part.extra, "language": self._language, "date": date}
+
+    def _words(self) -> dict[str, Callable[..., str]]:
+        """gettext's functions over locale/LANG.po; what is not there is said in English."""
+        from broadcaster.sandbox import fill
+
+        paths = [f"locale/{tag}.po" for tag in (self._language, self._language.partition("-")[0])]
+        text = next((self._layouts[path] for path in paths if path in self._layouts), "")
+        if not text and not self._language.startswith("en"):
+            self._remarks.append(f"templates/locale/ has no words for {self._language}: the footer is in English")
+        catalogue = _catalogue(text)
+
+        def gettext(text: str, **values: Any) -> str:
+            return fill(catalogue.gettext(text), **values)
+
+        def ngettext(one: str, many: str, number: int, **values: Any) -> str:
+            return fill(catalogue.ngettext(one, many, number), **{"number": number, **values})
+
+        return {"_": gettext, "gettext": gettext, "ngettext": ngettext}
+
+    def _load(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
+        """Jinja's loader: layouts come from a mapping, so no name leads out of templates/."""
+        text = self._layouts.get(name)
+        if text is None or name.startswith("locale/"):
+            return None
+        file = f"templates/{name}"
+        return self._deferral.rewrite(text, file, self._pages), file, lambda: True
+
+    # rendering
+
+    def _heading(self, key: str, value: str) -> str:
+        """A text of the heading, in one line."""
+        text = self._rendered(value, self._part.lines.get(key, 1))
+        text = unicodedata.normalize("NFC", " ".join(self._said(text, str).split()))
+        return _Sealed(text) if self._sentinels.any.search(text) else text
+
+    def _body(self) -> str:
+        return self._rendered(self._part.body, self._part.first_line).lstrip("\n")
+
+    def _rendered(self, source: str, line: int) -> str:
+        """A text of the statement with its constants kept aside. Empty lines before it keep the file's line numbers."""
+        file = self._part.file
+        rewritten = self._deferral.rewrite("\n" * (line - 1) + source, file, self._prose, prose=True)
+        with self._translated(file):
+            self._prose.refill()
+            code = self._prose.compile(rewritten, None, file)
+            return self._whole(self._prose.template_class.from_code(self._prose, code, self._prose.globals).render())
+
+    def _page(self, kind: str) -> str:
+        """The part in its layout. A layout without a .txt of its own has statement.txt."""
+        name = f"{self._part.layout}.{kind}"
+        if name not in self._layouts and kind == "txt" and f"{self._part.layout}.html" in self._layouts:
+            name = "statement.txt"
+        if name not in self._layouts:
+            there = sorted(each.removesuffix(".html") for each in self._layouts if each.endswith(".html"))
+            raise StatementError(
+                f"there is no layout templates/{name}",
+                where=self._part.where("layout"),
+                hint=f"there are {', '.join(there)}" if there else "put one into templates/",
+            )
+        with self._translated(f"templates/{name}"):
+            self._pages.refill()
+            return self._whole(self._pages.get_template(name).render())
+
+    def _whole(self, text: str) -> str:
+        if self._sentinels.wounded(text):
+            raise StatementError(
+                "a filter has changed a text that reads the recipient",
+                where=self._part.file,
+                hint="put the filter inside the braces: {{ subscriber.name | upper }}",
+            )
+        return text
+
+    def _kept(self, value: Any) -> Any:
+        """Keep a constant from being read as Markdown. What is marked safe is prose: sentinels, macros, `| safe`."""
+        if isinstance(value, Markup):
+            return value
+        self._constants.append(str(value))
+        return Markup(self._sentinels.make(Kind.CONSTANT, len(self._constants) - 1))  # noqa: S704  letters and digits
+
+    def _said(self, text: str, escape: Callable[[str], str]) -> str:
+        """Constants back at their place."""
+
+        def constant(found: re.Match[str]) -> str:
+            kind, number = self._sentinels.read(found[0])
+            return escape(self._constants[number]) if kind is Kind.CONSTANT else found[0]
+
+        return self._sentinels.any.sub(constant, text)
+
+    @contextmanager
+    def _translated(self, file: str) -> Iterator[None]:
+        """Whatever goes wrong inside a template is an error of ours, with the line it went wrong in."""
+        from jinja2 import TemplateNotFound, TemplateSyntaxError
+
+        try:
+            yield
+        except StatementError as error:
+            raise (
+                error if error.where else StatementError(error.message, where=_place(error, file), hint=error.hint)
+            ) from None
+        except TemplateSyntaxError as error:
+            raise StatementError(
+                plain_words(error.message or ""), where=f"{error.filename or file}:{error.lineno}"
+            ) from None
+        except TemplateNotFound as error:
+            raise StatementError(
+                f"there is no templates/{error.name}", where=_place(error, file), hint="layouts lie in templates/"
+            ) from None
+        except RecursionError as error:
+            raise StatementError("is nested too deep, or includes itself", where=file) from error
+        except (MemoryError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            message, _, hint = str(error).partition("\n")
+            raise StatementError(plain_words(message), where=_place(error, file), hint=hint or None) from None
+
+    # styles
+
+    def _inlined(self, page: str) -> str:
+        """The page with its styles written into its elements, and nothing else changed: else an error."""
+        page = markup.named_characters(page).strip()
+        self._restoration.check(page)
+        file = f"templates/{self._part.layout}.html"
+        _bounded(page, file)
+        inlined, remarks = _inline(page, file)
+        self._remarks += remarks
+        words, elements = markup.content(page)
+        words_after, elements_after = markup.content(inlined)
+        if words != words_after:
+            raise StatementError(
+                f"writing styles into the elements loses text {_first_difference(words, words_after)}",
+                where=file,
+                hint="look for elements that are nested hundreds deep or never closed",
+            )
+        lost = [name for name, number in elements.items() if elements_after[name] < number and name not in _STYLES]
+        if lost or self._sentinels.any.findall(page) != self._sentinels.any.findall(inlined):
+            what = f"a <{lost[0]}>" if lost else "a value of the recipient"
+            raise StatementError(
+                f"writing styles into the elements loses {what}", where=file, hint="close every element"
+            )
+        return inlined
+
+
+_STYLES: Final = frozenset(["style"])
+
+
+def _bounded(page: str, file: str) -> None:
+    """Styles take time in proportion to rules × elements: refuse what no mail needs, before it takes minutes."""
+    style = sum(span.end - span.start for span in markup.spans(page) if span.element == "style")
+    if len(page) > _HTML_LIMIT or style > _STYLE_LIMIT or page.count("<") * page.count("{") > _MATCHES_LIMIT:
+        raise StatementError(
+            f"is too large: {len(page):,} characters, {style:,} of them styles",
+            where=file,
+            hint="Gmail shows 102,400 characters of a mail and 16,384 of styles",
+        )
+
+
+def _first_difference(before: str, after: str) -> str:
+    at = next(
+        (number for number, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), len(after)
+    )
+    return f"at {before[at : at + 40]!r}"
+
+
+def _inline(page: str, file: str) -> tuple[str, list[str]]:
+    """premailer with its traps closed, and remarks on what stays in a <style>."""
+    inliner = _inliner()(page)
+    try:
+        inlined = str(inliner.transform(pretty_print=False))
+    except Exception as error:  # a library for files of one's own: it raises whatever its own libraries do
+        raise StatementError(
+            f"styles cannot be written into the elements: {plain_words(str(error))[:200]}", where=file
+        ) from error
+    doctype = re.match(r"<!doctype[^>]*>", page, re.IGNORECASE)
+    if doctype and inlined[:9].lower() != "<!doctype":
+        inlined = f"{doctype[0]}\n{inlined}"
+    return inlined, inliner.remarks
+
+
+@lru_cache(maxsize=1)
+def _inliner() -> type[Any]:
+    """A premailer that reaches nothing, forgets nothing and leaves to <style> what belongs there. Heavy to import."""
+    import logging
+
+    import cssutils
+    from lxml.cssselect import CSSSelector
+    from premailer import Premailer, premailer
+
+    # its cache is shared by functions without their names in the key: <p style="p"> beside a rule for p would crash
+    premailer._create_cssselector = lru_cache(maxsize=1_000)(CSSSelector)
+    cssutils.log.setLevel(logging.CRITICAL)
+    # @import is fetched even where the network is not allowed, http: and file: alike
+    parser = cssutils.CSSParser(fetcher=lambda _url: (None, b""), validate=False, raiseExceptions=False)
+
+    class Inliner(Premailer):  # type: ignore[misc]
+        def __init__(self, page: str) -> None:
+            super().__init__(
+                page,
+                allow_network=False,
+                cache_css_parsing=False,
+                disable_validation=True,
+                disable_basic_attributes=["height"],
+                strip_important=False,  # else @media in <style> would lose against what is inlined
+            )
+            self.remarks: list[str] = []
+
+        def _parse_css_string(self, css_body: str, validate: bool = True) -> Any:
+            return parser.parseString(css_body, validate=validate)
+
+        def _parse_style_rules(self, css_body: str, ruleset_index: int) -> tuple[list[Any], list[Any]]:
+            """Rules that are decided by siblings stay behind: a branch may or may not be there."""
+            rules, left = super()._parse_style_rules(css_body, ruleset_index)
+            if not css_body:
+                return rules, left
+            for rule in parser.parseString(css_body, validate=False):
+                if rule.type not in (rule.STYLE_RULE, rule.MEDIA_RULE, rule.COMMENT):
+                    left.append(rule)
+                    if rule.type == rule.IMPORT_RULE:
+                        self.remarks.append("@import in a <style>: mail programs do not follow it")
+            stay = [(selector, bulk) for _, selector, bulk in rules if _SIBLINGS.search(selector)]
+            self.remarks += [f"{selector} depends on siblings: it stays in <style>" for selector, _ in stay]
+            return [each for each in rules if not _SIBLINGS.search(each[1])], [*stay, *left]
+
+        def _css_rules_to_string(self, rules: list[Any]) -> str:
+            """What stays behind must win against what was inlined, so it is marked as important."""
+            plain = [rule for rule in rules if not isinstance(rule, tuple) and rule.type != rule.MEDIA_RULE]
+            rest = [rule for rule in rules if rule not in plain]
+            first = "\n".join(rule.cssText for rule in plain)
+            return "\n".join(filter(None, [first, str(super()._css_rules_to_string(rest))]))
+
+    return Inliner
+
+
+@lru_cache(maxsize=16)
+def _catalogue(text: str) -> NullTranslations:
+    """The words of a .po file; without one, each word is its own translation."""
+    if not text:
+        return NullTranslations()
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import read_po
+
+    write_mo(compiled := io.BytesIO(), read_po(io.StringIO(text)))
+    compiled.seek(0)
+    return GNUTranslations(compiled)
+
+
+def _place(error: BaseException, file: str) -> str:
+    """The line of the innermost template that an error went through."""
+    frames = [
+        each for each in traceback.extract_tb(error.__traceback__) if each.filename.endswith((".html", ".txt", ".md"))
+    ]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else file

@@ -1,0 +1,347 @@
+"""The Jinja we allow: plain data, no reach into Python, bounded work.
+
+Two of them: one lays a statement out, and fails on any name it does not know; one fills in a
+recipient, where a field that a person lacks is simply empty. Jinja's own sandbox keeps a template from
+our objects, but not from `'A' * 2**31` or a million nested turns: those are counted here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from jinja2 import FunctionLoader, StrictUndefined, TemplateRuntimeError, TemplateSyntaxError, Undefined, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.filters import FILTERS
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Cycler, Joiner, Namespace
+from jinja2.visitor import NodeTransformer
+
+from broadcaster.errors import StatementError
+from broadcaster.merge import PLACES
+
+# Turns of loops and calls in one rendering. A statement has some hundreds.
+LAY_OUT_BUDGET: Final = 100_000
+MERGE_BUDGET: Final = 10_000
+# No text that a template builds is longer: Gmail clips a mail at 102 KB.
+TEXT_LIMIT: Final = 2_000_000
+_NUMBER_LIMIT: Final = 10_000
+
+# What a template may do with a text. Left out are methods that multiply it (center, zfill, format, translate).
+_TEXT_METHODS: Final = frozenset(
+    "capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit islower isnumeric"  # noqa: SIM905
+    " isspace istitle isupper join lower lstrip partition removeprefix removesuffix replace rfind rindex rpartition"
+    " rsplit rstrip split splitlines startswith strip swapcase title upper".split()
+)
+# Filters over a recipient. `safe` is not among them: nothing that came from outside is HTML. Nor is anything random.
+_MERGE_FILTERS: Final = tuple(
+    "abs capitalize count d default first float int join last length list lower max min reject replace reverse round"  # noqa: SIM905
+    " select sort string striptags sum title trim truncate unique upper wordcount".split()
+)
+_LAY_OUT_FILTERS: Final = _MERGE_FILTERS + tuple(
+    "attr batch center dictsort e escape filesizeformat forceescape groupby indent items map rejectattr safe selectattr"  # noqa: SIM905
+    " slice urlencode wordwrap".split()
+)
+_COSTLY: Final = frozenset(
+    ["batch", "center", "indent", "join", "replace", "round", "slice", "sum", "truncate", "wordwrap"]
+)
+
+
+class Missing(Undefined):
+    """A field that this person lacks: false, unequal to everything, empty wherever it is put."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def _itself(self, *_args: object, **_options: object) -> Missing:
+        return self
+
+    def _no(self, _other: object) -> bool:
+        return False
+
+    def _other(self, other: object) -> object:
+        return other
+
+    def _no_number(self) -> Any:
+        # what `int` and `float` expect of a text that is none: they use their default
+        raise TypeError("no value")
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return id(type(self))
+
+    __getitem__ = __call__ = __round__ = __abs__ = _itself  # type: ignore[assignment]
+    __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _itself  # type: ignore[assignment]
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __neg__ = __pos__ = _itself  # type: ignore[assignment]
+    __add__ = __radd__ = _other  # type: ignore[assignment]
+    __lt__ = __le__ = __gt__ = __ge__ = _no  # type: ignore[assignment]
+    __int__ = __float__ = __complex__ = __index__ = _no_number
+
+
+class Unknown(StrictUndefined):
+    """A name that nobody gave a meaning. An attribute may be asked for in a condition, and is false there."""
+
+    __slots__ = ()
+
+    @property
+    def _undefined_message(self) -> str:
+        if self._undefined_hint:
+            return self._undefined_hint
+        if self._undefined_name is None:
+            return "no such value"
+        return f"no such name: {self._undefined_name}"
+
+    def __bool__(self) -> bool:  # type: ignore[override]
+        if not isinstance(self._undefined_obj, Record):
+            self._fail_with_undefined_error()
+        return False
+
+
+class Record(dict[str, Any]):
+    """Named values. `record.items` is the value of that name and never a method: people name fields as they like."""
+
+    __slots__ = ()
+
+
+class Fields(Record):
+    """Values of which any may be missing."""
+
+    __slots__ = ()
+
+    def __missing__(self, name: str) -> Missing:
+        return _MISSING
+
+
+_MISSING = Missing()
+
+
+class _Bounds(NodeTransformer):
+    """Every loop is counted and every `~` measured: the rest of what runs or grows passes through us anyway."""
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.iter = _filtered(node.iter, "turns")
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        return _filtered(node, "short")
+
+
+def _filtered(node: Any, name: str) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """A Jinja environment that counts what it spends. Call `refill` before each rendering."""
+
+    intercepted_binops = frozenset(["+", "*", "**", "%"])
+
+    def __init__(self, *, undefined: type[Undefined], filters: Iterable[str], budget: int) -> None:
+        super().__init__(undefined=undefined, keep_trailing_newline=True)
+        self._budget = budget
+        self._spent = 0
+        self.filters = {name: self._guarded(name, FILTERS[name]) for name in filters}
+        self.filters["turns"] = self._turns
+        self.filters["short"] = self._short
+        self.globals.clear()
+        self.concat = self._joined  # type: ignore[method-assign]
+
+    def range(self, *bounds: int) -> range:
+        numbers = range(*bounds)
+        self.charge(len(numbers))
+        return numbers
+
+    def refill(self) -> None:
+        self._spent = 0
+
+    def charge(self, turns: int = 1) -> None:
+        self._spent += turns
+        if self._spent > self._budget:
+            raise TemplateRuntimeError(f"loops or calls more than {self._budget} times")
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree: nodes.Template = _Bounds().visit(super()._parse(source, name, filename))
+        return tree
+
+    def _turns(self, items: Iterable[Any]) -> Iterator[Any]:
+        for item in items:
+            self.charge()
+            yield item
+
+    def _joined(self, parts: Iterable[str]) -> str:
+        return str(self._short("".join(parts)))
+
+    def _short(self, value: Any) -> Any:
+        if isinstance(value, (str, list)) and len(value) > TEXT_LIMIT:
+            raise TemplateRuntimeError(f"builds a text of more than {TEXT_LIMIT} characters")
+        return value
+
+    def _guarded(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        if name not in _COSTLY:
+            return work
+
+        @functools.wraps(work)
+        def bounded(*args: Any, **options: Any) -> Any:
+            for value in (*args, *options.values()):
+                if isinstance(value, int) and abs(value) > _NUMBER_LIMIT:
+                    raise TemplateRuntimeError(f"{name} with {value}: at most {_NUMBER_LIMIT}")
+            return self._short(work(*args, **options))
+
+        return bounded
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if isinstance(obj, Record):
+            return self.getitem(obj, attribute)
+        return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, Record):
+            try:
+                return obj[argument]
+            except (LookupError, TypeError):
+                return self.undefined(obj=obj, name=argument)
+        return super().getitem(obj, argument)
+
+    def wrap_str_format(self, value: Any) -> None:
+        """Formats are refused like any method that is not in the list."""
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        if isinstance(obj, str):
+            return attr in _TEXT_METHODS
+        return super().is_safe_attribute(obj, attr, value)
+
+    def call(self, context: Context, obj: Any, /, *args: Any, **options: Any) -> Any:
+        self.charge()
+        return self._short(super().call(context, obj, *args, **options))
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
+        if operator == "+":
+            return self._short(left + right)
+        if not numbers and not isinstance(left, Missing) and not isinstance(right, Missing):
+            raise SecurityError(f"{operator} is for numbers")
+        if operator == "**" and (abs(left) > _NUMBER_LIMIT or abs(right) > 16):
+            raise SecurityError("** with such numbers")
+        return super().call_binop(context, operator, left, right)
+
+
+class Reach:
+    """What a merge template may read: known fields, by filters and tests that are there."""
+
+    def __init__(self, sandbox: Sandbox, known: frozenset[str]) -> None:
+        self._sandbox = sandbox
+        self._names = {
+            "subscriber": known | {"email", "name", "language", "timezone"},
+            "links": frozenset(["leave", "web_copy"]),
+            "list": frozenset(["title"]),
+        }
+
+    def check(self, source: str, where: str) -> None:
+        """Raises StatementError, with the nearest name as a hint."""
+        try:
+            tree = self._sandbox.parse(source)
+        except TemplateSyntaxError as error:
+            raise StatementError(str(error.message), where=where, hint="see the line in question") from None
+        named = set()
+        parts: list[nodes.Getattr | nodes.Getitem] = [*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)]
+        for node in parts:
+            if isinstance(node.node, nodes.Name) and node.node.name in self._names:
+                named.add(id(node.node))
+                self._field(node.node.name, node, where)
+        for name in tree.find_all(nodes.Name):
+            if name.name in self._names and name.ctx == "load" and id(name) not in named:
+                fields = ", ".join(f"{name.name}.{each}" for each in sorted(self._names[name.name])[:6])
+                raise StatementError(f"{name.name} alone says nothing", where=where, hint=f"there are {fields}")
+        self._filters(tree, where)
+        for comparison in tree.find_all(nodes.Compare):
+            self._comparison(comparison, where)
+
+    def _filters(self, tree: nodes.Template, where: str) -> None:
+        for node in (*tree.find_all(nodes.Filter), *tree.find_all(nodes.Test)):
+            there: Iterable[str] = self._sandbox.filters if isinstance(node, nodes.Filter) else self._sandbox.tests
+            if node.name not in there:
+                kind = "filter" if isinstance(node, nodes.Filter) else "test"
+                raise StatementError(
+                    f"no {kind} {node.name!r} over a recipient", where=where, hint=_near(node.name, there)
+                )
+
+    def _field(self, root: str, node: nodes.Getattr | nodes.Getitem, where: str) -> None:
+        if isinstance(node, nodes.Getattr):
+            name = node.attr
+        elif isinstance(node.arg, nodes.Const):
+            name = str(node.arg.value)
+        else:
+            return
+        if name not in self._names[root]:
+            who = "no subscriber has" if root == "subscriber" else "there is no"
+            raise StatementError(f"{who} {root}.{name}", where=where, hint=_near(name, self._names[root], root))
+
+    def _comparison(self, node: nodes.Compare, where: str) -> None:
+        """A field is text: compared with a number it would be unequal always, or an error for each person."""
+        sides = [node.expr, *(each.expr for each in node.ops)]
+        numbers = [each for each in sides if isinstance(each, nodes.Const) and type(each.value) in (int, float)]
+        fields = [each for each in sides if isinstance(each, (nodes.Getattr, nodes.Getitem))]
+        for field in fields if numbers else ():
+            if isinstance(field.node, nodes.Name) and field.node.name in self._names:
+                name = field.attr if isinstance(field, nodes.Getattr) else "field"
+                raise StatementError(
+                    f"compares the text {field.node.name}.{name} with a number",
+                    where=where,
+                    hint=f"write {field.node.name}.{name} | int, or put the number in quotes",
+                )
+
+
+def _near(name: str, there: Iterable[str], root: str = "") -> str:
+    names = sorted(there)
+    near = difflib.get_close_matches(name, names, n=1)
+    dot = f"{root}." if root else ""
+    return f"did you mean {dot}{near[0]}?" if near else f"there are {', '.join(dot + each for each in names[:12])}"
+
+
+def for_merging() -> Sandbox:
+    """What fills in a recipient: the filters of the places, and those that make sense over a text."""
+    sandbox = Sandbox(undefined=Missing, filters=_MERGE_FILTERS, budget=MERGE_BUDGET)
+    # every value is escaped for its place, so an author's own escaping has nothing to do
+    sandbox.filters.update(PLACES, e=str, escape=str, fill=fill)
+    return sandbox
+
+
+def for_lay_out(
+    load: Callable[[str], tuple[str, str, Callable[[], bool]] | None],
+    names: Mapping[str, Any],
+    *,
+    pages: bool = False,
+    finalize: Callable[[Any], Any] | None = None,
+) -> Sandbox:
+    """What lays out: all that is known before the recipient is. Of `pages`, those named .html escape their values."""
+    sandbox = Sandbox(undefined=Unknown, filters=_LAY_OUT_FILTERS, budget=LAY_OUT_BUDGET)
+    sandbox.loader = FunctionLoader(load)
+    sandbox.autoescape = _is_html if pages else True
+    sandbox.trim_blocks = sandbox.lstrip_blocks = pages
+    sandbox.finalize = finalize
+    sandbox.globals.update(names, range=sandbox.range, namespace=Namespace, cycler=Cycler, joiner=Joiner, dict=dict)
+    return sandbox
+
+
+def _is_html(name: str | None) -> bool:
+    return name is not None and name.endswith(".html")
+
+
+def fill(text: str, **values: Any) -> str:
+    """A sentence with its gaps filled, as gettext writes them: %(name)s."""
+    for name, value in values.items():
+        text = text.replace(f"%({name})s", str(value))
+    return text
