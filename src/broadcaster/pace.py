@@ -22,6 +22,9 @@ _SLACK = 1.02
 # A long window is counted in this many buckets. It is as if it were one bucket longer: 2 % slower, never faster.
 _BUCKETS = 50
 
+# Of messages, before a connection more is tried.
+_ROUNDS = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -216,8 +219,9 @@ class Window:
     """How many connections to one relay, after Postfix's scheduler (SCHEDULER_README, feedback 1/N).
 
     A failure is a connection that fails or a 421, never a refused recipient. The first of a run of
-    failures takes one connection away at once, then each full round takes another; a full round of
-    successes gives one back. `cohorts` counts rounds of failures without any success.
+    failures takes one connection away at once, then each full round takes another; ten rounds of
+    messages that got an answer give one back (Postfix counts deliveries of up to fifty recipients, we
+    count messages). `cohorts` counts rounds of failures without any success.
     """
 
     def __init__(self, most: int, initial: int = 5) -> None:
@@ -233,7 +237,7 @@ class Window:
         self.cohorts = 0.0
         if self.size >= self.most or self.size >= busy + self.initial:
             return
-        self._success += 1 / self.size
+        self._success += 1 / (self.size * _ROUNDS)
         if self._success >= 1:
             self.size += 1
             self._success = self._failure = 0.0
