@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import settings
 
 from tests.lab.server import Remote, spawned
@@ -133,3 +135,13 @@ def server(tmp_path: Path) -> Iterator[Remote]:
     """The lab's SMTP server in a process of its own, recording every message. It takes everything."""
     with spawned(tmp_path / "record") as remote:
         yield remote
+
+
+# What speaks SMTP is tested on both event loops.
+BOTH_LOOPS = ("test_smtp.py", "test_transports.py")
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The event loops an async test runs on."""
+    plain = {"asyncio": asyncio.new_event_loop}
+    return {**plain, "uvloop": uvloop.new_event_loop} if item.path.name in BOTH_LOOPS else plain

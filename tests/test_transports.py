@@ -64,6 +64,7 @@ async def through_maildir(folder: Path) -> AsyncIterator[tuple[Transport, Receiv
 
 
 WAYS_OUT: list[WayOut] = [through_smtp, through_plain_smtp, through_starttls, through_smtps, through_maildir]
+
 ways_out = pytest.mark.parametrize("way_out", WAYS_OUT)
 
 

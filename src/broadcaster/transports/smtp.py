@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import re
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -97,6 +99,7 @@ class _Pipe(asyncio.Protocol):
         """Write a piece of the message that does not end it, and wait for room, or for news."""
         self._transport.write(piece)
         self._pushing = True
+        await asyncio.sleep(0)  # a turn for what was said meanwhile
         while self._full and not self.troubled:
             await self._wait(seconds)
         self._pushing = False
@@ -216,9 +219,17 @@ class _Pipe(asyncio.Protocol):
         self.abort("the relay closed the connection")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and self._wanted and not self.lost:
+            self._last_words()
         self.abort(f"connection lost: {exc}" if exc else "connection lost")
         if not self._gone.done():
             self._gone.set_result(None)
+
+    def _last_words(self) -> None:
+        """Who refuses a message half-way and hangs up is heard: writing failed, but the refusal lies in the socket."""
+        if self._transport.get_extra_info("sslcontext") is None:
+            with suppress(OSError):
+                self.data_received(os.read(self._transport.get_extra_info("socket").fileno(), MAX_REPLY))
 
     def pause_writing(self) -> None:
         self._full = True
