@@ -104,6 +104,7 @@ def proved(house: House, slug: str, lists: Sequence[str] = ()) -> Proved:
 
 def laid_out(house: House, statement: Statement) -> tuple[list[MergeTemplate], list[tuple[str, BadData]]]:
     """The parts that can be laid out, and what is wrong with the others."""
+    from broadcaster import proof
     from broadcaster.broadcast import settings
     from broadcaster.template import lay_out
 
@@ -112,9 +113,9 @@ def laid_out(house: House, statement: Statement) -> tuple[list[MergeTemplate], l
     faults: list[tuple[str, BadData]] = []
     for tag, part in sorted(statement.parts.items()):
         try:
-            merges.append(
-                lay_out(part, language=tag, layouts=layouts, settings=settings(house.config, tag), known=known)
-            )
+            merge = lay_out(part, language=tag, layouts=layouts, settings=settings(house.config, tag), known=known)
+            proof.printed(merge)  # a tree too deep to be walked is too deep to be compiled
+            merges.append(merge)
         except BadData as error:
             faults.append(("template", error))
         except RecursionError:
