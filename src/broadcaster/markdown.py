@@ -29,7 +29,24 @@ _BLOCK = re.compile(r"(?:(?:[-*+]|\d{1,9}[.)]|#{1,6}|>)[ \t]|\|)")
 def parse(source: str, sentinels: Sentinels) -> list[Token]:
     """Tokens of a statement whose Jinja is put aside. One of type "tag" is a sentinel that stands between blocks."""
     tokens = _parser().parse(_own_lines(source, sentinels), {"tag": sentinels.tag})
-    return list(_flat(_arranged(_tree(iter(tokens)), sentinels)))
+    tokens = list(_flat(_arranged(_tree(iter(tokens)), sentinels)))
+    _dress(tokens)
+    return tokens
+
+
+def _dress(tokens: Sequence[Token]) -> None:
+    """What layouts and screen readers need: a bold link alone in its paragraph is a button, a head heads its column."""
+    for number, token in enumerate(tokens):
+        if token.type == "th_open":
+            token.attrSet("scope", "col")
+        elif token.type == "paragraph_open" and _is_button(tokens[number + 1].children or []):
+            token.attrSet("class", "button")
+
+
+def _is_button(inline: Sequence[Token]) -> bool:
+    kinds = [token.type for token in inline if token.type != "text" or token.content]
+    ends = (kinds[:2], kinds[-2:]) == (["strong_open", "link_open"], ["link_close", "strong_close"])
+    return ends and kinds.count("link_open") == 1
 
 
 def to_html(tokens: Sequence[Token]) -> str:

@@ -14,21 +14,17 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from broadcaster import bidi
 from broadcaster.language import Direction, direction
 from broadcaster.sentinel import Sentinels
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-_LRM, _RLM = "\u200e", "\u200f"
-_MARKS: dict[Direction, str] = {"ltr": _LRM, "rtl": _RLM}
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _UNDERLINES = {"h1": "=", "h2": "-"}
 _LONGEST_UNDERLINE = 60
 
-# Digits in groups: phone numbers, ISO dates. Behind Arabic letters the groups would be shown last to first
-# (UAX #9 W2), and a leading plus at the wrong end.
-_GROUPS = re.compile(r"(?<![\w+])(?:\+?\(?\d+\)?(?:[ \u00a0\u202f()-]+\d+)+|\+\d+)")
 _BREAK = re.compile(r"<br\s*/?>|</(?:p|div|li|tr|h[1-6])\s*>", re.IGNORECASE)
 _UNSEEN = re.compile(
     r"<(script|style|head|title)\b.*?</\1\s*>|<!--.*?-->|<[a-zA-Z/!?][^>]*>", re.IGNORECASE | re.DOTALL
@@ -217,24 +213,7 @@ class _Writer:
         return pieces + notes
 
     def _ordered(self, line: str) -> str:
-        """A line that mail programs order rightly. They go by its first strong letter (UAX #9 P2, P3)."""
-        values = self._sentinels.any.sub(lambda found: "" if found[0].startswith(";") else "\0", line)
-        strong = [found for sign in values if (found := _way(sign)) is not None]
-        right = sum(found == "rtl" for found in strong)
-        way: Direction = self._way if right * 2 == len(strong) else "rtl" if right * 2 > len(strong) else "ltr"
-        # a value may be a name in any script: it may not decide for the line it begins
-        firm = (sign for sign in values if sign == "\0" or _way(sign) is not None)
-        first = next(firm, None)
-        if way == "rtl":
-            line = _GROUPS.sub(lambda found: _LRM + found[0].removeprefix(_LRM), line)
-        settled = way == "ltr" if first is None else _way(first) == way
-        return line if settled or not values.strip("\0 ") else _MARKS[way] + line
-
-
-def _way(sign: str) -> Direction | None:
-    """The direction of a strong letter, None of all else."""
-    kind = unicodedata.bidirectional(sign)
-    return "ltr" if kind == "L" else "rtl" if kind in ("R", "AL") else None
+        return bidi.ordered(line, self._way, self._sentinels)
 
 
 def _inside(rest: Iterator[Token]) -> list[Token]:
@@ -261,7 +240,7 @@ def _upto_close(rest: Iterator[Token]) -> list[Token]:
 
 def _lone_link(inline: Sequence[Token]) -> Token | None:
     """The link that is all there is, if one is; bold or not."""
-    solid = [token for token in inline if token.type not in ("strong_open", "strong_close", "em_open", "em_close")]
+    solid = [token for token in inline if token.nesting == 0 or token.type.startswith("link")]
     solid = [token for token in solid if token.type != "text" or token.content.strip()]
     links = [token for token in solid if token.type == "link_open"]
     whole = bool(solid) and solid[0].type == "link_open" and solid[-1].type == "link_close"
