@@ -30,8 +30,8 @@ def html_of(markdown: str, document: Direction) -> str:
 @pytest.mark.parametrize(
     ("markdown", "html"),
     [
-        ("اتصل على +964 770 123 4567 الآن", 'اتصل على <span dir="ltr">+964 770 123 4567</span> الآن'),
-        ("في 2026-05-04 مساءً", 'في <span dir="ltr">2026-05-04</span> مساءً'),
+        ("اتصل على +964 770 123 4567 الآن", 'اتصل على <span dir="ltr" style="white-space:nowrap">+964 770 123 4567</span> الآن'),
+        ("في 2026-05-04 مساءً", 'في <span dir="ltr" style="white-space:nowrap">2026-05-04</span> مساءً'),
         ("من 8:00–12:00 صباحًا", "من 8:00–12:00 صباحًا"),
         ("دفع 40,000 دينار", "دفع 40,000 دينار"),
         ("قالت Water for All (WFA): لا", '<span dir="ltr">Water for All</span> (<span dir="ltr">WFA</span>)'),

@@ -35,6 +35,8 @@ _RUNS: Final[dict[Direction, re.Pattern[str]]] = {
     "ltr": re.compile(rf"[{_RIGHTWARD}]+(?:{_JOINTS}[{_RIGHTWARD}]+)*"),
 }
 _PLAIN_GROUPS: Final = re.compile(_GROUPS)
+# A phone number stays on one line; what is longer may not, or a phone would have to scroll.
+_UNBROKEN: Final = 24
 _BLOCKS: Final = ("paragraph_open", "heading_open")
 
 
@@ -124,7 +126,10 @@ def _runs(text: Token, words: str, document: Direction) -> Iterator[Token]:
     end = 0
     for found in _RUNS[document].finditer(words):
         yield text.copy(content=words[end : found.start()])
-        yield from _wrapped(text, found[0], "span", {"dir": _OTHER[document]})
+        attributes: dict[str, str | int | float] = {"dir": _OTHER[document]}
+        if len(found[0]) <= _UNBROKEN and not any(sign.isalpha() for sign in found[0]):
+            attributes["style"] = "white-space:nowrap"
+        yield from _wrapped(text, found[0], "span", attributes)
         end = found.end()
     yield text.copy(content=words[end:])
 
