@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from markupsafe import Markup
 
 from broadcaster.errors import StatementError
+from broadcaster.merge import ROOTS
 from broadcaster.sentinel import Kind, Sentinels
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-ROOTS: Final = ("subscriber", "links", "list")
 STAND_IN: Final = "_stand_in"  # the function that templates call instead
 _WORDS = frozenset(["and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "True", "False", "None"])
 # Blocks by their first word. What is set within a scope is not seen outside.

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 
@@ -44,6 +44,9 @@ class MergeTemplate:
     def from_json(cls, text: str) -> MergeTemplate:
         values: dict[str, Any] = json.loads(text)
         return cls(**{**values, "attachments": tuple(values["attachments"])})
+
+
+ROOTS: Final = ("subscriber", "links", "list")
 
 
 class Place(StrEnum):

@@ -1,16 +1,55 @@
-"""Merge template → Program; Program and recipient → the bytes of one message, ready for SMTP."""
+"""Merge template → Program; Program and recipient → the bytes of one message, ready for SMTP.
+
+Compiling does once what does not depend on the recipient: it parses, encodes and folds. A copy is then
+little more than a join of finished text: some thirty microseconds for 30 kB. `plain` makes
+the same copy the slow way; that both agree is the law that the tests of this room are about.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import re
+from binascii import b2a_base64
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
-from broadcaster.merge import MergeTemplate
+from broadcaster import encoding, headers
+from broadcaster.errors import StatementError
+from broadcaster.merge import PLACES, MergeTemplate, Place, as_header
 from broadcaster.subscriber import Subscriber
 
-if TYPE_CHECKING:
-    pass
+# what a copy may grow to: a field of a megabyte in a loop is an accident
+_COPY_LIMIT: Final = 5_000_000
+# How mail programs should open a file; the system's own table differs from machine to machine.
+_TYPES: Final[Mapping[str, str]] = {
+    "csv": "text/csv",
+    "doc": "application/msword",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "epub": "application/epub+zip",
+    "gif": "image/gif",
+    "ics": "text/calendar",
+    "jpeg": "image/jpeg",
+    "jpg": "image/jpeg",
+    "mp3": "audio/mpeg",
+    "mp4": "video/mp4",
+    "odp": "application/vnd.oasis.opendocument.presentation",
+    "ods": "application/vnd.oasis.opendocument.spreadsheet",
+    "odt": "application/vnd.oasis.opendocument.text",
+    "pdf": "application/pdf",
+    "png": "image/png",
+    "ppt": "application/vnd.ms-powerpoint",
+    "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    "rtf": "application/rtf",
+    "svg": "image/svg+xml",
+    "txt": "text/plain",
+    "vcf": "text/vcard",
+    "webp": "image/webp",
+    "xls": "application/vnd.ms-excel",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "zip": "application/zip",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +88,220 @@ class Rendered(NamedTuple):
 
 
 class Program:
-    """A compiled message: `render` makes one copy of it."""
+    """A compiled message. Not for several threads at once: its Jinja counts what it spends."""
+
+    def __init__(self, merge: MergeTemplate, mail: Mail) -> None:
+        self._file = merge.file
+        self._names = _Names()
+        self._subject = _subject(merge, mail, self._names)
+        self._text = _Part(merge.text, self._names)
+        self._html = _Part(merge.html, self._names)
+        # what is the same in every copy, from the top to the bottom
+        self._from = headers.mailbox("From", mail.name, mail.address)
+        if mail.reply_to:
+            self._from += headers.mailbox("Reply-To", "", mail.reply_to)
+        # "=_" is in no quoted-printable and no base64, so no line of a part can be a boundary (RFC 2045 §6.7)
+        mark = hashlib.sha256(merge.to_json().encode()).hexdigest()[:20]
+        inner, outer = f"=_{mark}.a", f"=_{mark}.m"
+        alternative = f'Content-Type: multipart/alternative; boundary="{inner}"\r\n'
+        mixed = f'Content-Type: multipart/mixed; boundary="{outer}"\r\n\r\n--{outer}\r\n'
+        self._mime = (
+            headers.raw("Content-Language", merge.language)
+            + "X-Auto-Response-Suppress: OOF, AutoReply\r\nMIME-Version: 1.0\r\n"
+            + (mixed if mail.files else "")
+            + f"{alternative}\r\n--{inner}\r\n"
+            + _part_head("plain", self._text.encoding)
+        )
+        self._between = f"\r\n--{inner}\r\n" + _part_head("html", self._html.encoding)
+        files = b"".join(_attached(outer, name, content) for name, content in mail.files.items())
+        end = f"--{outer}--\r\n".encode() if files else b""
+        self._end = f"\r\n--{inner}--\r\n".encode() + files + end
+        self._dates: tuple[int, str] = (-1, "")
+        self._lists: dict[tuple[str, str], str] = {}
 
     def render(self, copy: Copy) -> bytes:
-        """The whole message: CRLF, 7 bit, no line over 998 octets, none that starts with a dot.
+        """The whole message: CRLF, 7 bit (but for a non-ASCII address), no line over 998 octets or with a dot first.
 
         Raises StatementError when this person's copy cannot be rendered.
         """
-        raise NotImplementedError
+        try:
+            names = self._names.of(copy)
+            subject = self._subject(names)
+            text = self._text.render(names)
+            html = self._html.render(names)
+            head = self._head(copy, subject)
+        except StatementError as error:
+            raise StatementError(error.message, where=error.where or self._file, hint=error.hint) from None
+        except (MemoryError, RecursionError) as error:
+            raise StatementError("takes too much memory for this person", where=self._file) from error
+        except Exception as error:  # whatever a template comes to with this person's data is about this copy alone
+            raise StatementError(f"cannot be written for this person: {error}"[:300], where=self._file) from error
+        if len(text) + len(html) > _COPY_LIMIT:
+            raise StatementError(f"is longer than {_COPY_LIMIT:,} characters for this person", where=self._file)
+        return f"{head}{text}{self._between}{html}".encode() + self._end
+
+    def _head(self, copy: Copy, subject: str) -> str:
+        at, date = self._dates
+        if at != copy.date:
+            date = headers.date(copy.date)
+            self._dates = copy.date, date
+        key = (copy.list_title, copy.list_id)
+        if (of_list := self._lists.get(key)) is None:
+            of_list = self._lists[key] = headers.mailbox("List-Id", as_header(copy.list_title), copy.list_id)
+        to = headers.mailbox("To", as_header(copy.subscriber.name).strip(), copy.subscriber.address)
+        message_id = headers.raw("Message-ID", copy.message_id)
+        leave = headers.uris("List-Unsubscribe", copy.unsubscribe) if copy.unsubscribe else ""
+        return f"{date}{self._from}{to}{subject}{message_id}{of_list}{leave}{self._mime}"
 
 
 def compile(merge: MergeTemplate, mail: Mail) -> Program:  # noqa: A001  the verb of the house
-    """Compile a merge template. Raises StatementError for what is no merge template."""
-    raise NotImplementedError
+    """Compile a merge template. Raises StatementError for what is no merge template, or a header that cannot be."""
+    from jinja2 import TemplateSyntaxError
+
+    try:
+        return Program(merge, mail)
+    except TemplateSyntaxError as error:
+        raise StatementError(f"is no merge template: {error.message}", where=merge.file) from None
+    except StatementError as error:
+        raise StatementError(error.message, where=error.where or merge.file, hint=error.hint) from None
 
 
 def plain(merge: MergeTemplate, copy: Copy) -> Rendered:
-    """A copy by plain Jinja: slow, and the yardstick of `Program.render`."""
-    raise NotImplementedError
+    """A copy by plain Jinja: slow, and the yardstick of `Program.render`. Raises StatementError."""
+    from broadcaster.sandbox import for_merging
+
+    sandbox = for_merging()
+    names = _named(copy)
+
+    def rendered(source: str) -> str:
+        sandbox.refill()
+        return sandbox.from_string(source).render(names)
+
+    try:
+        return Rendered(*map(rendered, (merge.subject, merge.preheader, merge.html, merge.text)))
+    except Exception as error:  # see Program.render
+        raise StatementError(f"cannot be written for this person: {error}"[:300], where=merge.file) from error
+
+
+def _named(copy: Copy) -> dict[str, Any]:
+    """What a merge template reads, as it is written: plain data, in which anything may be missing."""
+    from broadcaster.sandbox import Fields
+
+    links = {"leave": copy.leave, "web_copy": copy.web_copy}
+    return {
+        "subscriber": Fields(copy.subscriber.values()),
+        "links": Fields({name: uri for name, uri in links.items() if uri}),
+        "list": Fields(title=copy.list_title),
+    }
+
+
+class _Names:
+    """The variables that stand for fields in a compiled template: each that is read is looked up once a copy."""
+
+    def __init__(self) -> None:
+        self._variables: dict[tuple[str, str], str] = {}
+        self._fields: list[tuple[str, str]] = []  # custom ones, which are looked up in a mapping
+        self._facts: list[tuple[str, Callable[[Copy], str]]] = []
+
+    def variable(self, root: str, field: str) -> str:
+        """The variable of a field, by a name that no template uses."""
+        if name := self._variables.get((root, field)):
+            return name
+        name = self._variables[root, field] = f"__{len(self._variables)}"
+        if fact := _FACTS.get((root, field)):
+            self._facts.append((name, fact))
+        elif root == "subscriber":
+            self._fields.append((name, field))
+        return name
+
+    def of(self, copy: Copy) -> dict[str, Any]:
+        names: dict[str, Any] = {}
+        for name, fact in self._facts:
+            if value := fact(copy):
+                names[name] = value
+        fields = copy.subscriber.fields
+        for name, field_ in self._fields:
+            if custom := fields.get(field_):
+                names[name] = custom
+        return names
+
+
+_FACTS: Final[Mapping[tuple[str, str], Callable[[Copy], str]]] = {
+    ("subscriber", "email"): attrgetter("subscriber.address"),
+    ("subscriber", "name"): attrgetter("subscriber.name"),
+    ("subscriber", "language"): attrgetter("subscriber.language"),
+    ("subscriber", "timezone"): attrgetter("subscriber.timezone"),
+    ("links", "leave"): attrgetter("leave"),
+    ("links", "web_copy"): attrgetter("web_copy"),
+    ("list", "title"): attrgetter("list_title"),
+}
+
+
+class _Part:
+    """A text or HTML part, in the encoding that makes it shorter: quoted-printable for Latin, base64 for Arabic."""
+
+    def __init__(self, source: str, names: _Names) -> None:
+        from broadcaster.sandbox import Workings, for_merging
+
+        if len(encoding.quoted(source)) <= len(encoding.lines64(source.encode())):
+            self.encoding = "quoted-printable"
+            values = {place: _quoted(place, work) for place, work in PLACES.items()}
+            self._join: Callable[[Iterator[str]], str] = "".join
+            self._run = for_merging().program(source, Workings(encoding.quoted, values, names.variable))
+        else:
+            self.encoding = "base64"
+            base64 = encoding.Base64()
+            self._join = base64.joined
+            self._run = for_merging().program(source, Workings(base64.constant, PLACES, names.variable))
+
+    def render(self, names: dict[str, Any]) -> str:
+        return self._join(self._run(names))
+
+
+# letters and digits, with what is the same in every place and in quoted-printable
+_SAME_EVERYWHERE: Final = re.compile(r"[A-EG-Za-z0-9_~-][A-Za-z0-9._~-]{0,60}")
+
+
+def _quoted(place: str, work: Callable[[object], str]) -> Callable[[object], str]:
+    """The filter of a place and the encoding behind it in one: most values need neither."""
+    quoted = encoding.quoted
+    if place == Place.URL:
+        # a word is no link, so it is not let through
+        return lambda value: quoted(work(value))
+    same = _SAME_EVERYWHERE.fullmatch
+
+    def finished(value: object) -> str:
+        return f"{value}=\r\n" if type(value) is str and same(value) else quoted(work(value))
+
+    return finished
+
+
+def _subject(merge: MergeTemplate, mail: Mail, names: _Names) -> Callable[[dict[str, Any]], str]:
+    """The field that a person's Subject is. One that is the same for everyone is folded once."""
+    from broadcaster.sandbox import Workings, for_merging
+
+    run = for_merging().program(merge.subject, Workings(str, PLACES, names.variable))
+    prefix = mail.prefix
+    if "{{" not in merge.subject and "{%" not in merge.subject:
+        whole = headers.unstructured("Subject", prefix + merge.subject)
+        return lambda _names: whole
+    return lambda names: headers.unstructured("Subject", prefix + "".join(run(names)).strip())
+
+
+def _part_head(subtype: str, cte: str) -> str:
+    return f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {cte}\r\n\r\n'
+
+
+def _attached(boundary: str, name: str, content: bytes) -> bytes:
+    """An attachment as a part of the message, encoded once for all copies."""
+    kind = _TYPES.get(name.rpartition(".")[2].lower(), "application/octet-stream")
+    head = (
+        f"--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: base64\r\n"
+        f"Content-Disposition: attachment; {headers.file_name(name)}\r\n\r\n"
+    )
+    return head.encode() + _lines(content)
+
+
+def _lines(content: bytes) -> bytes:
+    text = b2a_base64(content, newline=False)
+    return b"".join(text[at : at + 76] + b"\r\n" for at in range(0, len(text), 76))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from jinja2 import FunctionLoader, StrictUndefined, TemplateRuntimeError, TemplateSyntaxError, Undefined, nodes
@@ -21,7 +22,7 @@ from jinja2.utils import Cycler, Joiner, Namespace
 from jinja2.visitor import NodeTransformer
 
 from broadcaster.errors import StatementError
-from broadcaster.merge import PLACES
+from broadcaster.merge import PLACES, ROOTS
 
 # Turns of loops and calls in one rendering. A statement has some hundreds.
 LAY_OUT_BUDGET: Final = 100_000
@@ -140,6 +141,51 @@ class _Bounds(NodeTransformer):
         return _filtered(node, "short")
 
 
+@dataclass(frozen=True, slots=True)
+class Workings:
+    """How a template is compiled: what becomes of its texts now, of its values later (by place), of a field's name."""
+
+    constant: Callable[[str], str]
+    values: Mapping[str, Callable[[object], str]]
+    name: Callable[[str, str], str]
+
+
+class _Finish(NodeTransformer):
+    """Texts are replaced, each as long as no value interrupts it; a field is a variable, looked up once a copy."""
+
+    def __init__(self, workings: Workings) -> None:
+        self._workings = workings
+
+    def visit_Output(self, node: nodes.Output) -> nodes.Output:  # noqa: N802
+        texts: list[str] = []
+        children: list[nodes.Expr] = []
+        for child in [*node.nodes, None]:
+            if isinstance(child, nodes.TemplateData):
+                texts.append(child.data)
+            elif isinstance(child, nodes.Const):
+                texts.append(str(child.value))
+            else:
+                if text := "".join(texts):
+                    children.append(nodes.TemplateData(self._workings.constant(text), lineno=node.lineno))
+                texts.clear()
+                if child is not None:
+                    children.append(self.visit(child))
+        node.nodes = children
+        return node
+
+    def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:  # noqa: N802
+        return self._variable(node, node.attr)
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
+        return self._variable(node, node.arg.value if isinstance(node.arg, nodes.Const) else None)
+
+    def _variable(self, node: nodes.Getattr | nodes.Getitem, field: object) -> nodes.Node:
+        if isinstance(node.node, nodes.Name) and node.node.name in ROOTS and isinstance(field, str):
+            return nodes.Name(self._workings.name(node.node.name, field), "load", lineno=node.lineno)
+        self.generic_visit(node)
+        return node
+
+
 def _filtered(node: Any, name: str) -> nodes.Filter:
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
@@ -201,6 +247,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return self._short(work(*args, **options))
 
         return bounded
+
+    def program(self, source: str, workings: Workings) -> Callable[[dict[str, Any]], Iterator[str]]:
+        """A merge template as a function from names to pieces of text."""
+        self.filters.update(workings.values)
+        template = self.template_class.from_code(self, self.compile(_Finish(workings).visit(self.parse(source))), {})
+
+        def run(names: dict[str, Any]) -> Iterator[str]:
+            self._spent = 0
+            return template.root_render_func(Context(self, names, None, {}))
+
+        return run
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, Record):

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup
 
+from broadcaster import bidi, markdown, markup, plaintext
 from broadcaster import language as tags
-from broadcaster import markdown, markup, plaintext
 from broadcaster.deferral import STAND_IN, Deferral, plain_words
 from broadcaster.errors import StatementError
 from broadcaster.merge import MergeTemplate
@@ -132,6 +132,7 @@ class _LayOut:
             self._heading("title", part.extra["title"]) if "title" in part.extra else statement["subject"]
         )
         tokens = markdown.parse(self._body(), self._sentinels)
+        bidi.isolate(tokens, self._direction, self._sentinels)
         statement["body"] = _Body(self._said(markdown.to_html(tokens), html.escape))
         page = self._page("html")
         statement["body"] = _Body(
@@ -144,7 +145,7 @@ class _LayOut:
             direction=self._direction,
             subject=self._restoration.line(str(statement["subject"])),
             preheader=self._restoration.line(str(statement["preheader"])),
-            html=self._restoration.html(self._inlined(page)),
+            html=self._restoration.html(self._inlined(page).strip() + "\n"),
             text=self._restoration.text(text.strip("\n") + "\n"),
             attachments=part.attachments,
             remarks=tuple(dict.fromkeys(self._remarks)),
