@@ -1,0 +1,221 @@
+"""The layouts and their words, the sample statement in them: right in every language, with and without <style>."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping
+from html.parser import HTMLParser
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from babel.messages.pofile import read_po
+
+from broadcaster import message, statement, template
+from broadcaster.language import direction
+from broadcaster.merge import MergeTemplate
+from broadcaster.subscriber import Subscriber
+
+ROOT = Path(__file__).parents[1]
+LANGUAGES = ("en", "ar", "ckb")
+CATALOGUES = ("en", "ar", "ckb", "fa", "fr")
+ADDRESSES = {"en": "12 River Street", "ar": "شارع النهر 12", "ckb": "شەقامی ڕووبار ١٢"}
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+def layouts() -> dict[str, str]:
+    folder = ROOT / "templates"
+    return {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in folder.rglob("*.*")}
+
+
+def laid_out(tag: str, theme: Mapping[str, str] | None = None, own: Mapping[str, str] | None = None) -> MergeTemplate:
+    files = {f"{tag}.md": (ROOT / "statements" / "clean-water" / f"{tag}.md").read_text("utf-8")}
+    part = statement.parse("clean-water", files, default="en").parts[tag]
+    sender = {"name": "Water for All", "address": "news@water.example", "postal_address": ADDRESSES[tag]}
+    return template.lay_out(
+        part,
+        language=tag,
+        layouts={**layouts(), **(own or {})},
+        settings={"sender": sender, "theme": dict(theme or {})},
+        known=frozenset({"city", "chapter"}),
+    )
+
+
+def copy_of(merge: MergeTemplate, **fields: str) -> message.Rendered:
+    person = Subscriber(7, "zainab@example.org", name=fields.pop("name", ""), fields=fields)
+    copy = message.Copy(
+        subscriber=person,
+        list_title="Friends",
+        list_id="friends.water.example",
+        list_name="friends",
+        message_id="<1@water.example>",
+        leave="mailto:leave@water.example?subject=leave-abc&x=1",
+        unsubscribe=(),
+        date=1_777_888_999,
+    )
+    return message.plain(merge, copy)
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, and how deep the deepest is."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self._open: list[str] = []
+        self.text = ""
+        self.feed(source)
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"style", "head"} & set(self._open):
+            self.text += data
+
+    def of(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module", params=LANGUAGES)
+def merge(request: pytest.FixtureRequest) -> MergeTemplate:
+    return laid_out(request.param)
+
+
+@pytest.fixture(scope="module")
+def page(merge: MergeTemplate) -> Page:
+    return Page(copy_of(merge, name="زينب", city="Basra").html)
+
+
+def test_language_and_direction_stand_on_the_document_and_inside_it(merge: MergeTemplate, page: Page) -> None:
+    # webmail drops html and body with their attributes
+    want = {"lang": merge.language, "dir": direction(merge.language)}
+    wrapper = next(attributes for _, attributes in page.elements if attributes.get("role") == "article")
+    for attributes in (page.of("html")[0], wrapper):
+        assert {name: attributes.get(name) for name in want} == want
+
+
+def test_what_is_inlined_is_mirrored(merge: MergeTemplate, page: Page) -> None:
+    start, end = ("left", "right") if merge.direction == "ltr" else ("right", "left")
+    assert f"border-{start}:4px" in page.of("blockquote")[0]["style"]
+    assert f"margin-{start}:24px" in page.of("ul")[0]["style"]
+    cells = page.of("th")
+    assert cells
+    for cell in cells:
+        assert f"text-align:{start}" in cell["style"]
+        assert f"padding-{end}:14px" in cell["style"]
+    inlined = " ".join(attributes.get("style", "") for _, attributes in page.elements)
+    assert f"border-{end}:" not in inlined
+    assert f"margin-{end}:24px" in page.of("a")[-1]["style"]
+    assert "inline-start" not in inlined
+
+
+def test_layout_tables_are_no_tables_to_a_screen_reader(page: Page) -> None:
+    tables = page.of("table")
+    data = [table for table in tables if table.get("role") != "presentation"]
+    assert len(data) == 1
+    assert all(
+        table["cellpadding"] == table["cellspacing"] == table["border"] == "0" for table in tables if table not in data
+    )
+
+
+def test_headings_are_in_order(page: Page) -> None:
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def test_it_is_styled_where_programs_drop_the_style_element(page: Page) -> None:
+    for tag in ("h1", "h2", "p", "li", "a", "blockquote", "th", "td"):
+        assert page.of(tag)
+        assert all(attributes.get("style") for attributes in page.of(tag) if attributes.get("class") != "footnote-ref")
+
+
+def test_dark_mode_and_phones_survive_inlining(merge: MergeTemplate) -> None:
+    styles = "".join(
+        re.findall("<style[^>]*>(.*?)</style>", re.sub("<!--.*?-->", "", merge.html, flags=re.DOTALL), re.DOTALL)
+    )
+    assert "@media (prefers-color-scheme: dark)" in styles
+    assert "@media (max-width: 620px)" in styles
+    assert "!important" in styles
+    assert len(styles) < 16_000
+    assert "data-premailer" not in merge.html
+
+
+def test_html_and_text_name_the_sender_the_address_the_list_and_the_way_out(merge: MergeTemplate) -> None:
+    copy = copy_of(merge, name="زينب", city="Basra")
+    for text in (Page(copy.html).text, copy.text):
+        for words in ("Water for All", ADDRESSES[merge.language], "Friends"):
+            assert words in text
+    assert "mailto:leave@water.example?subject=leave-abc&x=1\n" in copy.text
+    assert "mailto:leave@water.example?subject=leave-abc&x=1" in [link.get("href") for link in Page(copy.html).of("a")]
+    assert "\n-- \n" in copy.text
+
+
+def test_the_person_is_greeted_and_the_branch_is_taken(merge: MergeTemplate) -> None:
+    city = "Erbil" if merge.language == "ckb" else "Basra"
+    here, elsewhere = copy_of(merge, name="Zainab & Co", city=city), copy_of(merge, city="Leeds")
+    assert "Zainab & Co" in here.text
+    assert "Zainab &amp; Co" in here.html
+    assert "Zainab" not in elsewhere.html
+    assert len(here.text) > len(elsewhere.text) + 60
+    assert "\n\n\n" not in elsewhere.text
+    assert not re.search(r"<(p|li|td)[^>]*>\s*</\1>", elsewhere.html)
+
+
+def test_the_preheader_comes_first_and_only_in_html(merge: MergeTemplate, page: Page) -> None:
+    assert page.text.strip().startswith(merge.preheader)
+    assert merge.preheader not in merge.text
+
+
+def test_a_sample_is_far_below_what_gmail_clips(merge: MergeTemplate) -> None:
+    assert len(copy_of(merge, name="زينب", city="Basra").html.encode()) < 30_000
+
+
+def test_a_theme_changes_colour_logo_and_type() -> None:
+    theme = {"colour": "#f2c14e", "logo": "https://water.example/logo.png", "font": "Georgia, 'Times New Roman'"}
+    page = Page(copy_of(laid_out("en", theme)).html)
+    assert page.of("img")[0]["alt"] == "Water for All"
+    button = next(link for link in page.of("a") if "f2c14e" in link["style"])
+    # dark letters on a light colour
+    assert "color:#1d2327" in button["style"].replace(" ", "")
+    assert any("Georgia" in cell.get("style", "") for cell in page.of("td"))
+
+
+def test_a_layout_of_ones_own_replaces_blocks() -> None:
+    own = {"statement.html": '{% extends "base.html" %}\n{% block masthead %}{% endblock %}'}
+    html = copy_of(laid_out("en", own=own)).html
+    assert 'class="masthead"' not in html
+    assert 'class="footer"' in html
+
+
+def test_every_word_of_the_layouts_is_in_every_catalogue() -> None:
+    words = {words for text in layouts().values() for words in re.findall(r'\b_\("([^"]+)"', text)} - {"words"}
+    assert words
+    for tag in CATALOGUES:
+        catalogue = read_po(StringIO(layouts()[f"locale/{tag}.po"]), locale=tag)
+        said = {str(entry.id): str(entry.string) for entry in catalogue if entry.id}
+        assert set(said) == words, tag
+        for words_of, translated in said.items():
+            assert translated.strip(), (tag, words_of)
+            assert re.findall(r"%\(\w+\)s", translated) == re.findall(r"%\(\w+\)s", words_of)
+        assert not [error for entry in catalogue for error in entry.check(catalogue)]
+        if tag != "en":
+            assert not set(said.values()) & words
+
+
+def test_the_parts_of_the_sample_have_the_same_shape() -> None:
+    shapes = set()
+    for tag in LANGUAGES:
+        source = (ROOT / "statements" / "clean-water" / f"{tag}.md").read_text("utf-8")
+        marks = re.findall(r"^(?:#+|- |> |\|)|\]\(|\{%|\{\{|\*\*|\[\^", source, re.MULTILINE)
+        shapes.add(tuple(marks))
+    assert len(shapes) == 1
