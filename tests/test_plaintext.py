@@ -130,6 +130,11 @@ def test_a_line_begins_with_a_letter_of_its_own_direction(line: str, language: s
     assert text_of(line, language).startswith(starts)
 
 
+def test_an_underline_stands_on_the_side_of_its_heading() -> None:
+    assert text_of("# المضخات", "ar") == f"المضخات\n{RLM}=======\n\n"
+    assert text_of("# The pumps", "ar") == "The pumps\n=========\n\n"
+
+
 def test_groups_of_digits_keep_their_order_behind_arabic() -> None:
     text = text_of("اتصلوا على +964 770 123 4567 قبل 2026-05-04 أو 40,000", "ar")
     assert text == f"اتصلوا على {LRM}+964 770 123 4567 قبل {LRM}2026-05-04 أو 40,000\n\n"

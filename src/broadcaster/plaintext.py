@@ -118,9 +118,9 @@ class _Writer:
         lines = self._lines(self._inline(inline))
         if level not in _UNDERLINES or not any(not piece.tag for piece in lines):
             return lines
-        widest = max(_width(self._sentinels.any.sub("a name", piece.text)) for piece in lines)
-        underline = _UNDERLINES[level] * max(3, min(widest, _LONGEST_UNDERLINE))
-        return [*lines, _Piece(self._ordered(underline))]
+        texts = [self._sentinels.any.sub("a name", piece.text) for piece in lines]
+        underline = _UNDERLINES[level] * max(3, min(max(map(_width, texts)), _LONGEST_UNDERLINE))
+        return [*lines, _Piece(bidi.ordered(underline, bidi.lean(texts[0], self._way), self._sentinels))]
 
     def _list(self, opening: Token, inner: Sequence[Token]) -> list[_Piece]:
         tight = any(token.hidden and token.level == opening.level + 2 for token in inner)
