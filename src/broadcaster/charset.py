@@ -54,7 +54,7 @@ _NOT_TEXT = (
 
 # Codecs that are no alphabets, or that a text can use to become something else.
 _NO_ALPHABET = frozenset(
-    ["idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "utf-7", "mbcs", "oem"]
+    ["idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "utf-7", "mbcs", "oem"]
 )
 
 
@@ -85,6 +85,9 @@ def examine(stream: BinaryIO, encoding: str | None = None, seen: Callable[[int],
     head = stream.read(CHUNK)
     _text_at_all(head)
     found = _named(encoding) if encoding else _told(head)
+    if found in ("utf-16", "utf-32") and _told(head) != found:
+        # named by a person, without a byte order mark: Windows writes the low byte first
+        found += "-le"
     wide = found is not None and found.startswith(("utf-16", "utf-32"))
     # a person who names UTF-8 gets its broken rows reported one by one; nobody named it: then it may be something else
     strict = found if wide else None if encoding else "utf-8"
@@ -103,7 +106,7 @@ def examine(stream: BinaryIO, encoding: str | None = None, seen: Callable[[int],
                 decoder.decode(chunk, final=not ahead)
             except UnicodeDecodeError as error:
                 if wide:
-                    raise SheetError(f"is damaged: not {found} in byte {total - len(chunk) + error.start}") from None
+                    raise SheetError(f"is damaged: not {found} at byte {total - len(chunk) + error.start}") from None
                 valid = False
         chunk = ahead
     if found is not None or valid:
@@ -204,7 +207,7 @@ def _named(encoding: str) -> str:
         found = codecs.lookup(encoding.strip())
     except (LookupError, ValueError):
         found = None
-    if found is None or not getattr(found, "_is_text_encoding", False) or found.name in _NO_ALPHABET:
+    if found is None or not getattr(found, "_is_text_encoding", False) or found.name.replace("_", "-") in _NO_ALPHABET:
         near = ", ".join([*CANDIDATES][:3])
         raise SheetError(f"{encoding!r} is no encoding", hint=f"--encoding takes utf-8, utf-16, {near} …")
     # who says Latin-1 has a file of Windows': the signs between 0x80 and 0x9F are quotes and dashes, not controls

@@ -21,8 +21,7 @@ from broadcaster.cell import mailbox, tidy, tidy_line
 from broadcaster.errors import AddressError, BadData, SheetError
 from broadcaster.heading import Column, columns, hints_at_email, mapped, meaning, place_of
 
-ROW_LIMIT = 1_000_000  # characters
-ROW_LINES = 1_000  # a row over more lines than that is a quotation mark that was never closed
+ROW_LIMIT = 1_000_000  # characters; a row over several lines that is longer is a quotation mark that was never closed
 HEAD_LINES = 60  # how far down a heading is looked for
 TEXT_LIMIT = 100  # of a spoilt row shown in a report
 
@@ -179,7 +178,7 @@ class Sheet:
                 while len(rest) == ROW_LIMIT and rest[-1] not in "\r\n":
                     rest = text.readline(ROW_LIMIT)
                 yield line
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             raise SheetError(f"is damaged: not {self._encoding}") from error
         finally:
             text.detach()
@@ -197,15 +196,18 @@ class _Lines:
         self._back: deque[str] = deque()
         self.taken: list[str] = []
         self.number = 0
+        self._size = 0
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
-        if self.taken and (len(self.taken) == ROW_LINES or sum(map(len, self.taken)) > ROW_LIMIT):
-            raise _Open
+        if self.taken:
+            self._size = len(self.taken[0]) if len(self.taken) == 1 else self._size + len(self.taken[-1])
         line = self._back.popleft() if self._back else next(self._lines, "")
-        if not line and self.taken:
+        if self.taken and (not line or self._size + len(line) > ROW_LIMIT):
+            if line:
+                self._back.appendleft(line)
             raise _Open
         if not line:
             raise StopIteration
@@ -237,12 +239,25 @@ def _split(
         except _Open:
             yield start, [lines.give_back()[:TEXT_LIMIT]], "a quotation mark that is never closed"
             continue
-        if len(lines.taken) > 1 and any(map(stands_alone, lines.taken[1:])):
+        if len(lines.taken) > 1 and _loose(lines.taken, delimiter) and any(map(stands_alone, lines.taken[1:])):
             yield start, [lines.give_back()[:TEXT_LIMIT]], "a quotation mark that is not closed in its row"
             continue
         long = len(lines.taken[0]) >= ROW_LIMIT
         lines.taken.clear()
         yield start, cells, f"a line of more than {ROW_LIMIT:,} characters" if long else ""
+
+
+def _loose(lines: Sequence[str], delimiter: str) -> bool:
+    """Whether a row is no proper CSV: text follows a closing quotation mark, which was meant to open a cell.
+
+    What is properly quoted is one cell, even with lines in it that look like rows: somebody may have written
+    them there to be taken for people.
+    """
+    try:
+        next(csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True))
+    except csv.Error:
+        return True
+    return False
 
 
 class _Layout(NamedTuple):
