@@ -8,10 +8,10 @@ refused here, whatever was done before.
 from __future__ import annotations
 
 import re
-import time
 import unicodedata
 from binascii import b2a_base64
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
@@ -87,9 +87,8 @@ def uris(name: str, values: Sequence[str]) -> str:
 
 def date(seconds: int) -> str:
     """A Date field (RFC 5322 §3.3) in UTC: a zone would tell where the sender sits."""
-    at = time.gmtime(seconds)
-    day, month = _DAYS[at.tm_wday], _MONTHS[at.tm_mon - 1]
-    return f"Date: {day}, {at.tm_mday:02} {month} {at.tm_year} {at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} +0000\r\n"
+    at = datetime.fromtimestamp(seconds, UTC)
+    return f"Date: {_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year:04} {at:%H:%M:%S} +0000\r\n"
 
 
 def file_name(name: str) -> str:
@@ -100,7 +99,8 @@ def file_name(name: str) -> str:
         return f'filename="{name}"'
     stem, dot, suffix = plain.rpartition(".")
     plain = f"{stem[:50] or 'file'}{dot}{suffix[:10]}" if dot else plain[:60]
-    return f"filename=\"{plain}\";\r\n filename*=UTF-8''{quote(name, safe='')}"
+    # the real one first: some readers take the first they can read, some prefer it wherever it is
+    return f"filename*=UTF-8''{quote(name, safe='')};\r\n filename=\"{plain}\""
 
 
 def _refuse(name: str, value: str) -> None:
