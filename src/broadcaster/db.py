@@ -136,8 +136,6 @@ SCHEMA: dict[str, str] = {
         ) strict;
         -- nobody is enrolled twice
         create unique index delivery_once on delivery(subscriber, mailing);
-        -- claimed, handed, in doubt: few at any time
-        create index delivery_unsettled on delivery(mailing, state) where state in (1, 2, 6);
 
         create table due (  -- deferred deliveries only
             delivery integer primary key,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -354,26 +354,31 @@ class Ledger:
         After a reboot the marks of handing may be lost: claimed → in doubt too. Returns (back to pending, in doubt).
         """
         back = doubt = 0
-        left: defaultdict[tuple[int, State], list[int]] = defaultdict(list)
-        # the words of the partial index, so that a million settled rows are not read
-        for delivery, number, state in self._conn.execute(
-            "select id, mailing, state from delivery where state in (1, 2, 6)"
-        ):
-            if state != State.IN_DOUBT:
-                left[number, State(state)].append(delivery)
-        for (number, before), ids in left.items():
-            if before is State.CLAIMED and not rebooted:
-                back += self.shift(number, ids, Event.MISS)
+        for number, before in self._conn.execute(
+            "select mailing, state from tally where state in (1, 2) and number > 0"
+        ).fetchall():
+            if before == State.CLAIMED and not rebooted:
+                back += self.shift(number, self._in_state(number, before), Event.MISS)
             else:
-                doubt += self.shift(number, ids, Event.LOSE)
+                doubt += self.shift(number, self._in_state(number, before), Event.LOSE)
         return back, doubt
+
+    def _in_state(self, number: int, state: int) -> list[int]:
+        """The deliveries of a mailing in a rare state. The tally says whether there are any: no index is worth
+        its price, which every message would pay twice, when only a crash or a person's question needs it."""
+        if not self._conn.execute(
+            "select number from tally where mailing = ? and state = ? and number > 0", (number, state)
+        ).fetchone():
+            return []
+        rows = self._conn.execute(
+            "select d.id from delivery d, mailing m where m.id = ? and d.id between m.first and m.last and d.state = ?",
+            (number, state),
+        )
+        return [row[0] for row in rows]
 
     def doubtful(self, number: int) -> list[int]:
         """The deliveries in doubt, by id."""
-        rows = self._conn.execute(
-            "select id from delivery where state in (1, 2, 6) and mailing = ? and state = 6 order by id", (number,)
-        )
-        return [row[0] for row in rows]
+        return self._in_state(number, State.IN_DOUBT)
 
     def version(self) -> int:
         """Changes when another process commits anything. Asking costs almost nothing."""
