@@ -37,6 +37,9 @@ _TEXT_METHODS: Final = frozenset(
     " isspace istitle isupper join lower lstrip partition removeprefix removesuffix replace rfind rindex rpartition"
     " rsplit rstrip split splitlines startswith strip swapcase title upper".split()
 )
+_LOOP: Final = frozenset(
+    "changed cycle depth depth0 first index index0 last length nextitem previtem revindex revindex0".split()  # noqa: SIM905
+)
 # Filters over a recipient. `safe` is not among them: nothing that came from outside is HTML. Nor is anything random.
 _MERGE_FILTERS: Final = tuple(
     "abs capitalize count d default first float int join last length list lower max min reject replace reverse round"  # noqa: SIM905
@@ -272,6 +275,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 return self.undefined(obj=obj, name=argument)
         return super().getitem(obj, argument)
 
+    def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
+        raise SecurityError(f"no .{attribute} here")
+
     def wrap_str_format(self, value: Any) -> None:
         """Formats are refused like any method that is not in the list."""
 
@@ -315,9 +321,12 @@ class Reach:
         named = set()
         parts: list[nodes.Getattr | nodes.Getitem] = [*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)]
         for node in parts:
-            if isinstance(node.node, nodes.Name) and node.node.name in self._names:
+            root = node.node.name if isinstance(node.node, nodes.Name) else ""
+            if root in self._names:
                 named.add(id(node.node))
-                self._field(node.node.name, node, where)
+                self._field(root, node, where)
+            elif isinstance(node, nodes.Getattr) and node.attr not in (_LOOP if root == "loop" else _TEXT_METHODS):
+                raise StatementError(f"there is no .{node.attr} here", where=where, hint="a field is text")
         for name in tree.find_all(nodes.Name):
             if name.name in self._names and name.ctx == "load" and id(name) not in named:
                 fields = ", ".join(f"{name.name}.{each}" for each in sorted(self._names[name.name])[:6])
