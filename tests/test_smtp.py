@@ -340,11 +340,10 @@ def test_no_address_becomes_a_command_or_an_option(text: str, utf8: bool) -> Non
     way._offers = {"smtputf8": "", "8bitmime": ""}
     envelope = Envelope(1, text, text + "@y.example", b"", smtputf8=utf8)
     if way._unfit(envelope) is None:
-        mail, rcpt, data = way._commands(envelope)
-        assert mail.count(b"\r\n") == rcpt.count(b"\r\n") == 1
-        assert mail.split(b" ")[1] == b"FROM:<" + text.encode() + b">" + (b"\r\n" if not utf8 else b"")
-        assert rcpt == b"RCPT TO:<" + text.encode() + b"@y.example>\r\n"
-        assert data == b"DATA\r\n"
+        mail, rcpt, data, end = way._commands(envelope).split(b"\r\n")
+        assert mail == b"MAIL FROM:<" + text.encode() + b">" + (b" SMTPUTF8" if utf8 else b"")
+        assert rcpt == b"RCPT TO:<" + text.encode() + b"@y.example>"
+        assert (data, end) == (b"DATA", b"")
 
 
 async def test_an_injected_address_reaches_nobody() -> None:

@@ -32,7 +32,8 @@ CHUNK = 65536
 # A name for EHLO that says nothing of this machine: it ends up in the headers of every message.
 NAMELESS = "[127.0.0.1]"
 
-# Would end the path, or the command and begin another one.
+# What is outside of it would end the path, or the command and begin another one.
+_PLAIN = re.compile(r"[!-;=?-~]*").fullmatch
 _UNSAFE = re.compile(r"[\x00-\x20\x7f<>]").search
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
 
@@ -173,7 +174,11 @@ class _Pipe(asyncio.Protocol):
             line = rest[start:end]
             start = end + 1
             if self._wanted and line[3:4] == b" " and not self._text and (code := _CODES.get(line[:3])):
-                self._said(code, line[4:])
+                self.replies.append((code, line[4:]))
+                self._wanted -= 1
+                if self._wanted and code != 421:
+                    continue
+                self._complete(code)
             else:
                 self._take(line)
             if self.lost:
@@ -186,7 +191,7 @@ class _Pipe(asyncio.Protocol):
                 self.abort(f"spoke out of turn: {_clean(rest)}")
 
     def _take(self, line: bytes) -> None:
-        """A line that is not a whole reply, or not as it should be."""
+        """A line that is not a whole reply of its own, or not as it should be."""
         code, mark = _CODES.get(line[:3]), line[3:4]
         if not self._wanted:
             self.abort(f"spoke out of turn: {_clean(line)}")
@@ -197,23 +202,23 @@ class _Pipe(asyncio.Protocol):
         elif mark == b"-":
             self._text += line[4:] + b" "
         else:
-            text, self._text = self._text + line[4:], b""
-            self._said(code, text)
+            self.replies.append((code, self._text + line[4:]))
+            self._text = b""
+            self._wanted -= 1
+            if not self._wanted or code == 421:
+                self._complete(code)
 
-    def _said(self, code: int, text: bytes) -> None:
-        """A whole reply."""
-        self._wanted -= 1
-        self.replies.append((code, text))
+    def _complete(self, code: int) -> None:
+        """All that was asked is answered; or 421, RFC 5321 §3.8: the channel is closing, whatever was asked."""
         if code == 421:
-            # RFC 5321 §3.8: the channel is closing, whatever was asked
             self.abort("closed by the relay (421)")
-        elif not self._wanted:
-            self._wake()
-            if self._body_next and code == 354:
-                # a refusal may come while the message is being written
-                self._body_next = False
-                self.replies = []
-                self._wanted = 1
+            return
+        self._wake()
+        if self._body_next and code == 354:
+            # a refusal may come while the message is being written
+            self._body_next = False
+            self.replies = []
+            self._wanted = 1
 
     def eof_received(self) -> None:
         self.abort("the relay closed the connection")
@@ -260,7 +265,7 @@ class SmtpTransport:
         self._hello = hello
         self._pipe: _Pipe | None = None
         self._offers: dict[str, str] = {}
-        self._pipelining = False
+        self._pipelining = self._sized = self._eight = False
         self._largest = 0  # octets of a message; 0: no limit is known
         self._most = 0  # messages on this connection
         self._sent = 0
@@ -279,6 +284,8 @@ class SmtpTransport:
         self._pipe = _Pipe(cast(asyncio.Transport, door.client.transport))
         self._offers = door.client.esmtp_extensions
         self._pipelining = "pipelining" in self._offers
+        self._sized = "size" in self._offers
+        self._eight = "8bitmime" in self._offers
         largest = self._offers.get("size", "")
         self._largest = int(largest) if largest.isascii() and largest.isdigit() else 0
         self._most = self._relay.messages_per_connection
@@ -297,7 +304,27 @@ class SmtpTransport:
                     return trouble
                 pipe = self._pipe
                 assert pipe is not None
-            return self._unfit(envelope) or await self._transact(pipe, envelope, hand)
+            if (unfit := self._unfit(envelope)) is not None:
+                return unfit
+            self._sent += 1
+            if self._pipelining and not self._reset:
+                replies = await pipe.ask(self._commands(envelope), 3, self._timeouts.mail, data=True)
+            else:
+                replies = await self._offer(pipe, self._commands(envelope))
+            if [code for code, _ in replies] != [250, 250, 354] and (refused := await self._heard(pipe, replies)):
+                return refused
+            message = envelope.message if envelope.message[-2:] == b"\r\n" else envelope.message + b"\r\n"
+            if len(message) > 2 * CHUNK:
+                message = await self._push(pipe, message)
+            if pipe.lost or pipe.replies:
+                return self._interrupted(pipe, handed=False)
+            await hand()
+            if pipe.lost or pipe.replies:
+                return self._interrupted(pipe, handed=True)
+            replies = await pipe.finish(message, self._timeouts.dot)
+            if not replies or not pipe.flushed or replies[0][0] // 100 == 3:
+                return self._interrupted(pipe, handed=True)
+            return _reply(Stage.DOT, replies[0])
         except BaseException:
             if pipe is not None:
                 pipe.abort("given up")
@@ -314,113 +341,92 @@ class SmtpTransport:
 
     # one transaction
 
-    async def _transact(self, pipe: _Pipe, envelope: Envelope, hand: Hand) -> Answer:
-        self._sent += 1
-        replies = await self._offer(pipe, self._commands(envelope))
-        refused = self._heard(pipe, replies)
-        if refused is not None:
-            if len(replies) == 3 and replies[2][0] == 354 and not pipe.lost:
-                # It wants a message for nobody. RFC 2920 §3.1: a lone dot; what is answered to it means nothing.
-                await pipe.finish(b"", self._timeouts.mail)
-            return refused
-        message, start = envelope.message, 0
-        if message[-2:] != b"\r\n":
-            message += b"\r\n"
+    async def _push(self, pipe: _Pipe, message: bytes) -> bytes:
+        """Write most of a big message piece by piece, listening; what is left of it."""
+        start = 0
         while len(message) - start > 2 * CHUNK and not pipe.troubled:
             await pipe.push(message[start : start + CHUNK], self._timeouts.block)
             start += CHUNK
-        if pipe.troubled:
-            return self._interrupted(pipe, handed=False)
-        await hand()
-        if pipe.troubled:
-            return self._interrupted(pipe, handed=True)
-        replies = await pipe.finish(message[start:] if start else message, self._timeouts.dot)
-        if not replies or not pipe.flushed:
-            # silence; or a word before all of it was out
-            return self._interrupted(pipe, handed=True)
-        if replies[0][0] // 100 == 3:
-            pipe.abort(f"answered {replies[0][0]} to the dot")
-        return _reply(Stage.DOT, replies[0])
+        return message[start:]
 
     def _interrupted(self, pipe: _Pipe, *, handed: bool) -> Answer:
-        """The relay spoke or vanished before the message was out. A refusal is heard; anything else is no answer.
+        """The relay vanished, or spoke before the message was out. A refusal is heard; anything else is no answer.
 
         From `hand` on a silence is a doubt, even if the dot did not go out: the ledger says handed.
         """
         replies = pipe.replies
-        pipe.abort("the relay answered before the end of the message")
+        pipe.abort("an answer to a message that was not complete")
         if replies and replies[0][0] // 100 in (4, 5):
             return _reply(Stage.DOT, replies[0])
         return Silence(after_dot=handed, why=pipe.lost)
 
-    async def _offer(self, pipe: _Pipe, commands: list[bytes]) -> list[_Said]:
-        """The replies to MAIL, RCPT and DATA, asked at once or one by one; RSET first where the last one broke off."""
+    async def _offer(self, pipe: _Pipe, commands: bytes) -> list[_Said]:
+        """The replies to MAIL, RCPT and DATA where they are asked one by one, or an RSET must go first."""
         reset, self._reset = self._reset, False
         if reset:
-            commands.insert(0, b"RSET\r\n")
+            commands = b"RSET\r\n" + commands
+        lines = commands.splitlines(keepends=True)
+        mail, data = self._timeouts.mail, self._timeouts.data
+        replies: list[_Said] = []
         if self._pipelining:
-            replies = await pipe.ask(b"".join(commands), len(commands), self._timeouts.mail, data=True)
+            replies = await pipe.ask(commands, len(lines), mail, data=True)
         else:
-            replies = []
-            for command in commands:
-                last = command == b"DATA\r\n"
-                seconds = self._timeouts.data if last else self._timeouts.mail
-                replies += await pipe.ask(command, 1, seconds, data=last)
+            for line in lines:
+                last = line is lines[-1]
+                replies += await pipe.ask(line, 1, data if last else mail, data=last)
                 if not replies or replies[-1][0] // 100 != 2:
                     break
-        if reset and replies and replies.pop(0)[0] // 100 != 2:
+        if reset and replies and replies[0][0] // 100 != 2:
             pipe.abort("refused RSET")
             return []
-        return replies
+        return replies[1:] if reset else replies
 
-    def _heard(self, pipe: _Pipe, replies: list[_Said]) -> Answer | None:
+    async def _heard(self, pipe: _Pipe, replies: list[_Said]) -> Answer | None:
         """What the replies to MAIL, RCPT and DATA come to: the first that is not a yes decides. None: go on."""
         codes = [code for code, _ in replies]
-        if len(codes) == 3 and codes[2] == 354 and codes[0] // 100 == 2 == codes[1] // 100:
-            return None
         for stage, code in zip((Stage.MAIL, Stage.RCPT, Stage.DATA), codes, strict=False):
-            if code // 100 == 2 and stage is not Stage.DATA:
+            if code == 354 if stage is Stage.DATA else code // 100 == 2:
                 continue
             later = codes[stage - Stage.MAIL + 1 :]
             after_no_mail = stage is Stage.MAIL and 354 in later
             if code // 100 not in (4, 5) or after_no_mail or 2 in [each // 100 for each in later]:
                 # a yes to what cannot be a yes: we do not know which reply is whose
                 pipe.abort(f"answers out of step: {', '.join(map(str, codes))}")
-                break
+                return Silence(after_dot=False, why=pipe.lost)
+            if 354 in later and not pipe.lost:
+                # It wants a message for nobody. RFC 2920 §3.1: a lone dot; what is answered to it means nothing.
+                await pipe.finish(b"", self._timeouts.mail)
             # after a refused MAIL there is no transaction to put back
             self._reset = stage is not Stage.MAIL
             return _reply(stage, replies[stage - Stage.MAIL])
-        return Silence(after_dot=False, why=pipe.lost)
+        return None if len(codes) == 3 else Silence(after_dot=False, why=pipe.lost)
 
-    def _commands(self, envelope: Envelope) -> list[bytes]:
-        offers = self._offers
-        mail = f"MAIL FROM:<{envelope.sender}>"
-        rcpt = f"RCPT TO:<{envelope.recipient}>"
-        if "size" in offers:
-            mail += f" SIZE={len(envelope.message)}"
-        if "8bitmime" in offers and not envelope.message.isascii():
+    def _commands(self, envelope: Envelope) -> bytes:
+        mail = f" SIZE={len(envelope.message)}" if self._sized else ""
+        rcpt = ""
+        if self._eight and not envelope.message.isascii():
             mail += " BODY=8BITMIME"
         if envelope.smtputf8:
             mail += " SMTPUTF8"
-        if envelope.envid and "dsn" in offers:
+        if envelope.envid and "dsn" in self._offers:
             mail += f" RET=HDRS ENVID={_xtext(envelope.envid)}"
-            rcpt += " NOTIFY=FAILURE"
+            rcpt = " NOTIFY=FAILURE"
             if envelope.recipient.isascii():
                 rcpt += f" ORCPT=rfc822;{_xtext(envelope.recipient)}"
-        return [mail.encode() + b"\r\n", rcpt.encode() + b"\r\n", b"DATA\r\n"]
+        return f"MAIL FROM:<{envelope.sender}>{mail}\r\nRCPT TO:<{envelope.recipient}>{rcpt}\r\nDATA\r\n".encode()
 
     def _unfit(self, envelope: Envelope) -> Reply | None:
         """What the relay has already said it would not take, and addresses that would be more than an address."""
-        sender, recipient, message = envelope.sender, envelope.recipient, envelope.message
-        if _UNSAFE(recipient) or not (envelope.smtputf8 or recipient.isascii()):
+        sender, recipient, size = envelope.sender, envelope.recipient, len(envelope.message)
+        if not (_PLAIN(recipient) or (envelope.smtputf8 and not _UNSAFE(recipient))):
             return Reply(Stage.RCPT, 553, "5.1.3 not an address that can be sent to (not asked)")
-        if _UNSAFE(sender) or not (envelope.smtputf8 or sender.isascii()):
+        if not (_PLAIN(sender) or (envelope.smtputf8 and not _UNSAFE(sender))):
             return Reply(Stage.MAIL, 553, "5.1.7 not an address that can be sent from (not asked)")
         if envelope.smtputf8 and "smtputf8" not in self._offers:
             return Reply(Stage.RCPT, 553, "5.6.7 the relay does not offer SMTPUTF8 (not asked)")
-        if 0 < self._largest < len(message):
+        if 0 < self._largest < size:
             return Reply(Stage.MAIL, 552, f"5.3.4 larger than the {self._largest} octets the relay takes (not asked)")
-        if "8bitmime" not in self._offers and not message.isascii():
+        if not self._eight and not envelope.message.isascii():
             return Reply(Stage.MAIL, 554, "5.6.3 the relay does not offer 8BITMIME (not asked)")
         return None
 
