@@ -207,6 +207,18 @@ class Roster:
         for row in self._conn.execute(f"{PERSON}{condition} order by id", values):
             yield person(row)
 
+    def members(self, of: MailingList | None = None) -> Iterator[Subscriber]:
+        """Who would be mailed: everybody on a list, or on any, who is not suppressed; streaming, by id."""
+        rows = self._conn.execute(
+            "select id, address, name, language, timezone, fields from subscriber s"
+            " where exists (select 1 from subscription u join list l on l.id = u.list where u.subscriber = s.id"
+            " and u.state = 1 and l.deleted is null and (:list is null or u.list = :list))"
+            " and not exists (select 1 from suppression p where p.key = s.key) order by id",
+            {"list": None if of is None else of.id},
+        )
+        for row in rows:
+            yield person(row)
+
     def standings(self, ids: Sequence[int]) -> dict[int, dict[str, Standing]]:
         """Subscriber → list name → standing, for a page of people."""
         found: dict[int, dict[str, Standing]] = {each: {} for each in ids}
@@ -217,6 +229,16 @@ class Roster:
         ):
             found[subscriber][name] = Standing(state)
         return found
+
+    def reasons(self, ids: Sequence[int]) -> dict[int, str]:
+        """Subscriber → why they are suppressed, of a page of people; those who are not are missing."""
+        return dict(
+            self._conn.execute(
+                "select s.id, p.reason from subscriber s join suppression p on p.key = s.key"
+                " where s.id in (select value from json_each(?))",
+                (json.dumps([*ids]),),
+            )
+        )
 
     def since(self, of: Subscriber) -> dict[str, tuple[Standing, int]]:
         """List name → how the person stands to it, and since when."""

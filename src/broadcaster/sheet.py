@@ -103,7 +103,8 @@ class Sheet:
                 text = cells[email] if email < len(cells) else " ".join(cells)
                 # the same heading again, where several files were put together
                 if _plain(text) != self.columns[email].header and meaning(text[:TEXT_LIMIT]) != "email":
-                    yield Spoilt(line, error.message, text[:TEXT_LIMIT].strip())
+                    shown = text[:TEXT_LIMIT].strip().encode("utf-8", "backslashreplace").decode()
+                    yield Spoilt(line, error.message, shown)
             else:
                 if person is not None:
                     yield person
