@@ -355,7 +355,7 @@ class SmtpTransport:
         From `hand` on a silence is a doubt, even if the dot did not go out: the ledger says handed.
         """
         replies = pipe.replies
-        pipe.abort("an answer to a message that was not complete")
+        pipe.abort("an answer out of place")
         if replies and replies[0][0] // 100 in (4, 5):
             return _reply(Stage.DOT, replies[0])
         return Silence(after_dot=handed, why=pipe.lost)
