@@ -113,7 +113,7 @@ def test_a_field_with_a_default_is_no_hole() -> None:
 
 def test_who_gets_another_language_is_counted() -> None:
     (finding,) = found(replace(case(), audience={"en": 1, "en-GB": 1, "": 3, "fr": 2}))
-    assert (finding.rule, finding.message) == ("missing-language", "2 people read fr and would get en")
+    assert (finding.rule, finding.message) == ("missing-language", "2 people read French and would get English")
 
 
 def test_no_part_in_the_default_language_is_an_error_for_those_who_need_it() -> None:

@@ -180,7 +180,7 @@ def test_check_counts_who_gets_another_language(here: Callable[..., Ran], place:
     place.people(PEOPLE)
     place.statement("june", en=GOOD)
     found = here("check", "june", "--list", "news", "--json").json["findings"]
-    assert [f["message"] for f in found if f["rule"] == "missing-language"] == ["1 person reads ar and would get en"]
+    assert [f["message"] for f in found if f["rule"] == "missing-language"] == ["1 person reads Arabic and would get English"]
 
 
 def test_check_is_told_of_an_unknown_statement_or_list(here: Callable[..., Ran]) -> None:

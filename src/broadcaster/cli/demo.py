@@ -48,7 +48,7 @@ COPY = """\
 <dl>{headers}</dl>
 <div class="pair">
 <iframe sandbox title="HTML" srcdoc="{html}"></iframe>
-<pre dir="auto" lang="{tag}">{text}</pre>
+<pre dir="{direction}" lang="{tag}">{text}</pre>
 </div>
 """
 
@@ -147,8 +147,9 @@ def shown(outbox: Path) -> tuple[int, str]:
             first[tag] = COPY.format(
                 language=escape(language.name(tag)),
                 tag=escape(tag),
+                direction=language.direction(tag),
                 headers="".join(
-                    f'<dt>{name}</dt><dd dir="auto">{escape(str(message[name] or ""))}</dd>' for name in HEADERS
+                    f"<dt>{name}</dt><dd><bdi>{escape(str(message[name] or ''))}</bdi></dd>" for name in HEADERS
                 ),
                 html=escape(html),
                 text=escape(_body(message, "plain")),
