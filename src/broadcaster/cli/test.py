@@ -11,7 +11,7 @@ import click
 
 from broadcaster.cli.house import House
 from broadcaster.cli.say import count, dry_run_option, dump, json_option, moment, say, table
-from broadcaster.errors import BadData, NotAllowed, NotFound, RelayUnavailable, Unfinished
+from broadcaster.errors import AddressError, BadData, NotAllowed, NotFound, RelayUnavailable, Unfinished
 
 if TYPE_CHECKING:
     from broadcaster.address import Address
@@ -102,9 +102,7 @@ def test(
 
 def _allowed(house: House, addresses: Sequence[str]) -> list[Address]:
     """The addresses, each once. Raises AddressError, and NotAllowed for who must not be mailed."""
-    from broadcaster.address import Address
-
-    found = {address.key: address for address in map(Address.parse, addresses)}
+    found = {address.key: address for address in map(_parsed, addresses)}
     if len(found) > MOST:
         raise BadData(f"{len(found)} addresses are no test: at most {MOST}", hint="`broadcaster send` mails a list")
     for address in found.values():
@@ -116,6 +114,16 @@ def _allowed(house: House, addresses: Sequence[str]) -> list[Address]:
                 hint=f"`broadcaster why {address}` tells more",
             )
     return list(found.values())
+
+
+def _parsed(text: str) -> Address:
+    from broadcaster.address import Address
+
+    try:
+        return Address.parse(text)
+    except AddressError as error:
+        error.where = error.where or text[:80] or "''"
+        raise
 
 
 def _written(
