@@ -180,7 +180,9 @@ def test_check_counts_who_gets_another_language(here: Callable[..., Ran], place:
     place.people(PEOPLE)
     place.statement("june", en=GOOD)
     found = here("check", "june", "--list", "news", "--json").json["findings"]
-    assert [f["message"] for f in found if f["rule"] == "missing-language"] == ["1 person reads Arabic and would get English"]
+    assert [f["message"] for f in found if f["rule"] == "missing-language"] == [
+        "1 person reads Arabic and would get English"
+    ]
 
 
 def test_check_is_told_of_an_unknown_statement_or_list(here: Callable[..., Ran]) -> None:
@@ -340,6 +342,17 @@ def test_a_test_goes_to_addresses_only(here: Callable[..., Ran], place: Place, a
     place.statement("june", en="---\nsubject: s\n---\nText.\n")
     here("test", "june", address, status=65)
     assert not (place.root / "outbox").exists()
+
+
+def test_a_test_keeps_the_relay_s_limits_and_tells_what_waits(here: Callable[..., Ran], place: Place) -> None:
+    settings = place.root / "broadcaster.toml"
+    settings.write_text(settings.read_text("utf-8").replace("limits = []", 'limits = ["1/h"]'), "utf-8")
+    place.statement("june", en="---\nsubject: s\n---\nText.\n", ar=ARABIC)
+    told = here("test", "june", "office@example.org", "--json", status=75)
+    assert [each["state"] for each in told.json] == ["accepted", "pending"]
+    assert "limits of main are used up" in told.err
+    here("test", "june", "office@example.org", status=75)
+    assert len(copies(place.root / "outbox")) == 1
 
 
 def test_without_a_relay_a_test_says_so(here: Callable[..., Ran], place: Place) -> None:

@@ -90,7 +90,11 @@ def test(
     merges, faults = chosen(house, statement, language)
     trials, more = _written(house, statement, merges, allowed, person)
     if not dry_run and trials:
-        asyncio.run(_mailed(house, trials))
+        try:
+            asyncio.run(_mailed(house, trials))
+        except Unfinished:
+            _tell(house, trials, dry_run=dry_run, as_json=as_json)
+            raise
     _tell(house, trials, dry_run=dry_run, as_json=as_json)
     complain(statement, [*faults, *more])
     missed = sum(trial.state != "accepted" for trial in trials)
