@@ -11,7 +11,7 @@ import io
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice, takewhile
 from typing import BinaryIO, NamedTuple
 
@@ -182,7 +182,9 @@ class Sheet:
         except UnicodeError as error:
             raise SheetError(f"is damaged: not {self._encoding}") from error
         finally:
-            text.detach()
+            # whoever is interrupted may have closed the stream already
+            with suppress(ValueError):
+                text.detach()
 
 
 class _Open(Exception):

@@ -109,7 +109,7 @@ def zone_name(name: str | None) -> str:
         return ""
     try:
         ZoneInfo(name)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         raise click.BadParameter(f"{name!r} is no time zone, like Asia/Baghdad", param_hint="--timezone") from None
     return name
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -145,23 +146,24 @@ def _opened(file: Path, folder: Path) -> Iterator[BinaryIO]:
 
     Raises SheetError for what is missing, may not be read, or is no file: a device may never end.
     """
-    try:
-        if str(file) != "-" and stat.S_ISREG(file.stat().st_mode):
-            with file.open("rb") as stream:
-                yield stream
-            return
-        if str(file) != "-" and not stat.S_ISFIFO(file.stat().st_mode):
-            raise SheetError("is a folder" if file.is_dir() else "is no file")
-        source = sys.stdin.buffer if str(file) == "-" else file.open("rb")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "is no usable file name"
-        raise SheetError(reason.lower(), hint="is the name right?") from None
-    import shutil
-
-    with tempfile.TemporaryFile(dir=folder) as copy:
-        shutil.copyfileobj(source, copy)
-        copy.seek(0)
-        yield copy
+    with ExitStack() as stack:
+        try:
+            if str(file) == "-":
+                stream = sys.stdin.buffer
+            else:
+                kind = file.stat().st_mode
+                if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind)):
+                    raise SheetError("is a folder" if stat.S_ISDIR(kind) else "is no file")
+                stream = stack.enter_context(file.open("rb"))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "is no usable file name"
+            raise SheetError(reason.lower(), hint="is the name right?") from None
+        if not stream.seekable():
+            copy = stack.enter_context(tempfile.TemporaryFile(dir=folder))
+            shutil.copyfileobj(stream, copy)
+            copy.seek(0)
+            stream = copy
+        yield stream
 
 
 def _asked(text: Text) -> str:
