@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _LISTS = ("bullet_list_open", "ordered_list_open")
 _FENCE = re.compile(r" {0,3}(?:```|~~~)")
 _LEAF = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)]|#{1,6})[ \t]+")
+_DELIMITERS = re.compile(r"[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
 # what begins an item, a row, a heading or a quotation
 _BLOCK = re.compile(r"(?:(?:[-*+]|\d{1,9}[.)]|#{1,6}|>)[ \t]|\|)")
 
@@ -98,7 +99,23 @@ def _own_lines(source: str, sentinels: Sentinels) -> str:
             fence = "" if fence == found[0].strip() else fence or found[0].strip()
         around = lines[max(number - 1, 0) : number] + lines[number + 1 : number + 2]
         result += [line] if fence else _parted(line, sentinels, alone=not any(each.strip() for each in around))
-    return "\n".join(result)
+    return "\n".join(_tables_ended(result, sentinels))
+
+
+def _tables_ended(lines: Sequence[str], sentinels: Sentinels) -> Iterator[str]:
+    """A table goes on until an empty line, so one is put before a tag that closes what was opened before the table."""
+    opened: list[int] = []
+    table = -1
+    for number, line in enumerate(lines):
+        table = number if _DELIMITERS.fullmatch(line) else table if line.strip() else -1
+        for tag in sentinels.tag.finditer(line):
+            kind = Kind(tag["kind"])
+            if kind in (Kind.MIDDLE, Kind.END) and opened and opened.pop() < table:
+                yield ""
+                table = -1
+            if kind in (Kind.IF, Kind.FOR, Kind.MIDDLE):
+                opened.append(number)
+        yield line
 
 
 def _parted(line: str, sentinels: Sentinels, *, alone: bool) -> list[str]:
@@ -175,37 +192,22 @@ def _flat(nodes: Sequence[_Node]) -> Iterator[Token]:
 
 def _arranged(nodes: Sequence[_Node], sentinels: Sentinels) -> list[_Node]:
     """Tags at their place: between rows, between the items of one list, around a list that is looped over."""
-    result: list[_Node] = []
     for node in nodes:
-        result += _table(node, sentinels) if node.kind == "table_open" else [node]
-    for node in result:
+        if node.kind == "table_open":
+            _table(node, sentinels)
         node.inner = _arranged(node.inner, sentinels)
-    return _looped(_joined(result, sentinels), sentinels)
+    return _looped(_joined(list(nodes), sentinels), sentinels)
 
 
 def _kind(node: _Node, sentinels: Sentinels) -> Kind | None:
     return sentinels.read(node.open.content)[0] if node.kind == "tag" else None
 
 
-def _table(table: _Node, sentinels: Sentinels) -> list[_Node]:
-    """A row that holds nothing but tags becomes them. What closes a tag before the table stands behind it."""
-    after: list[_Node] = []
+def _table(table: _Node, sentinels: Sentinels) -> None:
+    """A row that holds nothing but tags becomes them."""
     for body in table.inner:
-        if body.kind != "tbody_open":
-            continue
-        rows: list[_Node] = []
-        for row in body.inner:
-            rows += _tags_of_row(row, sentinels) or [row]
-        depth = 0
-        for number, row in enumerate(rows):
-            kind = _kind(row, sentinels)
-            depth += (kind in (Kind.IF, Kind.FOR)) - (kind is Kind.END)
-            if depth < 0 or (depth == 0 and kind is Kind.MIDDLE):
-                if all(each.kind == "tag" for each in rows[number:]):
-                    rows, after = rows[:number], rows[number:]
-                break
-        body.inner = rows
-    return [table, *after]
+        if body.kind == "tbody_open":
+            body.inner = [each for row in body.inner for each in _tags_of_row(row, sentinels) or [row]]
 
 
 def _tags_of_row(row: _Node, sentinels: Sentinels) -> list[_Node]:

@@ -101,10 +101,12 @@ class Unknown(StrictUndefined):
 
     @property
     def _undefined_message(self) -> str:
+        """The words, and the hint below them."""
         if self._undefined_hint:
             return self._undefined_hint
-        if self._undefined_name is None:
-            return "no such value"
+        if isinstance(self._undefined_obj, Record):
+            hint = near(str(self._undefined_name), self._undefined_obj)
+            return f"no such name: {self._undefined_name}\n{hint}"
         return f"no such name: {self._undefined_name}"
 
     def __bool__(self) -> bool:  # type: ignore[override]
@@ -341,7 +343,7 @@ class Reach:
             if node.name not in there:
                 kind = "filter" if isinstance(node, nodes.Filter) else "test"
                 raise StatementError(
-                    f"no {kind} {node.name!r} over a recipient", where=where, hint=_near(node.name, there)
+                    f"no {kind} {node.name!r} over a recipient", where=where, hint=near(node.name, there)
                 )
 
     def _field(self, root: str, node: nodes.Getattr | nodes.Getitem, where: str) -> None:
@@ -353,7 +355,7 @@ class Reach:
             return
         if name not in self._names[root]:
             who = "no subscriber has" if root == "subscriber" else "there is no"
-            raise StatementError(f"{who} {root}.{name}", where=where, hint=_near(name, self._names[root], root))
+            raise StatementError(f"{who} {root}.{name}", where=where, hint=near(name, self._names[root], root))
 
     def _comparison(self, node: nodes.Compare, where: str) -> None:
         """A field is text: compared with a number it would be unequal always, or an error for each person."""
@@ -370,7 +372,7 @@ class Reach:
                 )
 
 
-def _near(name: str, there: Iterable[str], root: str = "") -> str:
+def near(name: str, there: Iterable[str], root: str = "") -> str:
     names = sorted(there)
     near = difflib.get_close_matches(name, names, n=1)
     dot = f"{root}." if root else ""

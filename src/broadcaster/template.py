@@ -24,7 +24,7 @@ from broadcaster import bidi, markdown, markup, plaintext
 from broadcaster import language as tags
 from broadcaster.deferral import STAND_IN, Deferral, plain_words
 from broadcaster.errors import StatementError
-from broadcaster.merge import MergeTemplate
+from broadcaster.merge import ROOTS, MergeTemplate
 from broadcaster.restoration import Restoration
 from broadcaster.sentinel import Kind, Sentinels
 
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MergeTemplate", "lay_out"]
 
+# what a layout reads that is the same for everyone
+_NAMES: Final = ("statement", "sender", "theme", "language", "direction", "start", "end")
 # Gmail drops a <style> of more than 16 KB and clips a mail at 102 KB; what is far beyond is an accident or an attack.
-_STYLE_LIMIT: Final = 65_536
+_STYLE_LIMIT: Final = 32_768
 _HTML_LIMIT: Final = 1_000_000
 _MATCHES_LIMIT: Final = 2_000_000  # rules × elements, each of which costs about a microsecond
 _SIBLINGS: Final = re.compile(r"[+~]|:(?:first|last|nth|only)-|:empty", re.IGNORECASE)
@@ -248,7 +250,9 @@ class _LayOut:
     @contextmanager
     def _translated(self, file: str) -> Iterator[None]:
         """Whatever goes wrong inside a template is an error of ours, with the line it went wrong in."""
-        from jinja2 import TemplateNotFound, TemplateSyntaxError
+        from jinja2 import TemplateNotFound, TemplateSyntaxError, UndefinedError
+
+        from broadcaster.sandbox import near
 
         try:
             yield
@@ -270,6 +274,8 @@ class _LayOut:
             raise
         except Exception as error:
             message, _, hint = str(error).partition("\n")
+            if isinstance(error, UndefinedError) and not hint:
+                hint = near(message.rpartition(" ")[2], [*_NAMES, *ROOTS])
             raise StatementError(plain_words(message), where=_place(error, file), hint=hint or None) from None
 
     # styles
@@ -376,7 +382,10 @@ def _inliner() -> type[Any]:
                     if rule.type == rule.IMPORT_RULE:
                         self.remarks.append("@import in a <style>: mail programs do not follow it")
             stay = [(selector, bulk) for _, selector, bulk in rules if _SIBLINGS.search(selector)]
-            self.remarks += [f"{selector} depends on siblings: it stays in <style>" for selector, _ in stay]
+            selectors = [selector for selector, _ in (each for each in [*stay, *left] if isinstance(each, tuple))]
+            self.remarks += [
+                f"{each} depends on siblings: it stays in <style>" for each in selectors if _SIBLINGS.search(each)
+            ]
             return [each for each in rules if not _SIBLINGS.search(each[1])], [*stay, *left]
 
         def _css_rules_to_string(self, rules: list[Any]) -> str:
@@ -404,7 +413,6 @@ def _catalogue(text: str) -> NullTranslations:
 
 def _place(error: BaseException, file: str) -> str:
     """The line of the innermost template that an error went through."""
-    frames = [
-        each for each in traceback.extract_tb(error.__traceback__) if each.filename.endswith((".html", ".txt", ".md"))
-    ]
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else file
+    frames = [(each.f_code.co_filename, line) for each, line in traceback.walk_tb(error.__traceback__)]
+    places = [f"{name}:{line}" for name, line in frames if name.endswith((".html", ".txt", ".md"))]
+    return places[-1] if places else file
