@@ -254,6 +254,12 @@ class Ledger:
         row = self._conn.execute("select at from attempt where delivery = ? and number = 1", (delivery,)).fetchone()
         return row[0] if row else None
 
+    def close_cancelled(self) -> None:
+        """Nothing of a cancelled mailing waits: neither what a sender gave back, nor what a dead one held."""
+        for of in self.mailings(states=(m.State.CANCELLED,)):
+            if of.tally.get(State.PENDING) or of.tally.get(State.DEFERRED):
+                self.close(of, Event.CANCEL)
+
     def shift(self, number: int, ids: Sequence[int], event: Event) -> int:
         """Move deliveries of one mailing that share an event; those it does not apply to stay. How many moved."""
         moved = 0
@@ -273,7 +279,9 @@ class Ledger:
         return moved
 
     def close(self, of: Mailing, event: Event) -> int:
-        """Cancel or expire all of a mailing that waits. Lots in hand end as they end."""
+        """Cancel or expire all of a mailing that waits. Lots in hand end as they end; what comes back of them
+        unsent is closed by the sender that held them, or by the next one.
+        """
         moved = 0
         with self.db.atomic() as conn:
             for before in (State.PENDING, State.DEFERRED):
@@ -361,6 +369,7 @@ class Ledger:
                 back += self.shift(number, self._in_state(number, before), Event.MISS)
             else:
                 doubt += self.shift(number, self._in_state(number, before), Event.LOSE)
+        self.close_cancelled()
         return back, doubt
 
     def _in_state(self, number: int, state: int) -> list[int]:

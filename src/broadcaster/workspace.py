@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from broadcaster.errors import CannotWrite, ConfigError, NotFound, StatementError
+from broadcaster.errors import CannotWrite, ConfigError, NotAllowed, NotFound, StatementError
 
 if TYPE_CHECKING:
     from broadcaster.config import Config
@@ -181,6 +181,26 @@ def samples() -> Path:
     if (checkout / "pyproject.toml").is_file() and (checkout / CONFIG).is_file():
         return checkout
     return here / "samples"
+
+
+def refuse_elsewhere(root: Path) -> None:
+    """Raises NotAllowed (77) for a folder that is synchronised or on another machine: two copies of a ledger
+    mail everyone twice.
+    """
+    from broadcaster import place
+
+    mounts = Path("/proc/mounts")
+    try:
+        text = mounts.read_text("utf-8", "surrogateescape") if mounts.exists() else ""
+    except OSError:
+        text = ""
+    why = place.elsewhere(root, text, os.path.lexists)
+    if why is not None:
+        raise NotAllowed(
+            why,
+            where=str(root),
+            hint="take a folder on this machine's own disk: two copies of a database mail everyone twice",
+        )
 
 
 def create_private(path: Path) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from broadcaster.cli.say import clean, dry_run_option, dump, json_option, out, say
-from broadcaster.errors import BroadcasterError, CannotWrite, NotAllowed
+from broadcaster.errors import BroadcasterError, CannotWrite
 
 SAMPLE = "clean-water"
 IGNORED = """\
@@ -78,6 +78,8 @@ def init(ctx: click.Context, directory: Path | None, dry_run: bool, as_json: boo
 
 def made(place: Path, *, dry_run: bool = False) -> list[str]:
     """Make a workspace, whole or not at all; the files that are in it. Raises CannotWrite, NotAllowed."""
+    from broadcaster.workspace import refuse_elsewhere
+
     try:
         root = place.resolve()
         refuse_elsewhere(root)
@@ -93,24 +95,6 @@ def made(place: Path, *, dry_run: bool = False) -> list[str]:
         words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise CannotWrite(words.lower(), where=str(place), hint="name another folder") from None
     return files
-
-
-def refuse_elsewhere(root: Path) -> None:
-    """Raises NotAllowed for a folder that is synchronised or on another machine."""
-    from broadcaster import place
-
-    mounts = Path("/proc/mounts")
-    try:
-        text = mounts.read_text("utf-8", "surrogateescape") if mounts.exists() else ""
-    except OSError:
-        text = ""
-    why = place.elsewhere(root, text, os.path.lexists)
-    if why is not None:
-        raise NotAllowed(
-            why,
-            where=str(root),
-            hint="take a folder on this machine's own disk: two copies of a database mail everyone twice",
-        )
 
 
 def _refuse_occupied(root: Path) -> None:

@@ -31,6 +31,8 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
     """
     house: House = ctx.obj
     if not house.workspace.database.exists():
+        if as_json:
+            dump({"mailings": []})
         return
     from broadcaster import broadcast
 
@@ -58,7 +60,9 @@ def _send(ctx: click.Context, house: House, numbers: list[int], *, as_json: bool
     from broadcaster import broadcast
     from broadcaster.cli.send import refuse_if_nobody_talked, released, tell_recovered
     from broadcaster.lock import Lock
+    from broadcaster.workspace import refuse_elsewhere
 
+    refuse_elsewhere(house.workspace.root)
     lock = Lock(house.workspace.lock)
     try:
         recovered = broadcast.take_over(house.ledger, lock, house.config, house.now)

@@ -156,8 +156,8 @@ def resuming(house: House, of: Mailing, *, yes: bool, dry_run: bool) -> None:
         raise NotAllowed(f"mailing {of.id} was cancelled", hint="`broadcaster send STATEMENT --again` makes a new one")
     verb = "begins" if of.untouched else "goes on"
     say(f"mailing {of.id} of {of.statement} {verb}: {counts(of.words())}")
-    say(f"  through:  {ways(house)}")
-    say(f"  takes:    {duration(house, of.open)}")
+    say(f"  through: {ways(house)}")
+    say(f"  takes:   {duration(house, of.open)}")
     if not dry_run:
         ask(f"Send to {count(of.open, 'person', 'people')} now?", yes=yes)
 
@@ -183,7 +183,9 @@ def carry(house: House, of: Mailing, *, wait: bool, as_json: bool) -> None:
     """Begin a mailing and send, or hand it over to the sender at work. Raises what the exit status says."""
     from broadcaster import broadcast
     from broadcaster.lock import Lock
+    from broadcaster.workspace import refuse_elsewhere
 
+    refuse_elsewhere(house.workspace.root)
     of = broadcast.begin(house.ledger, house.config, of.id, house.now)
     if of.state.word == "scheduled":
         if as_json:
@@ -341,7 +343,7 @@ def _say_what_waits(house: House, of: Mailing) -> None:
     if of.tally.get(State.DEFERRED):
         until = house.ledger.next_ripe(of.id)
         when = f" until {moment(until, house.config.time.zone)}" if until is not None else ""
-        say(f"{of.tally[State.DEFERRED]:,} deferred{when}: {whose_turn(house)}")
+        say(f"{of.tally[State.DEFERRED]:,} deferred{when}, {whose_turn(house)}")
     if of.tally.get(State.IN_DOUBT):
         say(
             f"{of.tally[State.IN_DOUBT]:,} in doubt: may have been delivered, or not."
