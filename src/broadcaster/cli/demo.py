@@ -47,7 +47,7 @@ COPY = """\
 <h2>{language}</h2>
 <dl>{headers}</dl>
 <div class="pair">
-<iframe sandbox title="HTML" srcdoc="{html}"></iframe>
+<iframe sandbox="allow-same-origin" title="HTML" srcdoc="{html}"></iframe>
 <pre dir="{direction}" lang="{tag}">{text}</pre>
 </div>
 """
