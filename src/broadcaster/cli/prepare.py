@@ -134,11 +134,11 @@ def describe(house: House, plan: Plan) -> None:
     say("  languages: " + ", ".join(f"{language.name(tag)} {number:,}" for tag, number in chosen))
     if plan.fallbacks:
         missing = ", ".join(f"{language.name(tag)} {number:,}" for tag, number in sorted(plan.fallbacks.items()))
-        say(f"  fallback: {missing} get another language, for want of their own")
+        say(f"  fallback:  {missing} get another language, for want of their own")
     if plan.left_out:
-        say("  left out: " + ", ".join(f"{reason} {number:,}" for reason, number in plan.left_out.items()))
-    say(f"  through:  {ways(house)}")
-    say(f"  takes:    {duration(house, plan.audience)}")
+        say("  left out:  " + ", ".join(f"{reason} {number:,}" for reason, number in plan.left_out.items()))
+    say(f"  through:   {ways(house)}")
+    say(f"  takes:     {duration(house, plan.audience)}")
 
 
 def ways(house: House) -> str:
@@ -158,7 +158,7 @@ def duration(house: House, number: int) -> str:
     longest = [duration_of(relay.limits, -(-number // len(house.config.relays))) for relay in house.config.relays]
     if not any(longest):
         return "as long as the relay needs: no limit is set"
-    return f"about {span(max(longest))} at these limits"
+    return f"{'about ' + span(max(longest)) if max(longest) >= 1 else 'less than a second'} at these limits"
 
 
 def foreseen(plan: Plan) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def prepared_words(house: House, made: Mailing) -> str:
     """What was prepared, and what to do next."""
     words = f"mailing {made.id} is prepared for {count(made.audience, 'person', 'people')}; who joins now is not in it."
     if made.window.due is not None:
-        return f"{words}\nIt is due at {made.window.words}: {whose_turn(house)}"
+        return f"{words}\nIt is due at {made.window.words}, {whose_turn(house)}"
     return f"{words}\nNext: broadcaster send {made.id}"
 
 
@@ -191,5 +191,5 @@ def whose_turn(house: House) -> str:
     """Who will send what waits."""
     seen = house.ledger.seen("run")
     if seen is not None and house.now - seen < 3600:
-        return "`broadcaster run` from cron sends it."
-    return "nobody yet: no `broadcaster run` was seen in the last hour. Let cron call it every five minutes."
+        return "sent by `broadcaster run` from cron"
+    return "sent by nobody yet: no `broadcaster run` was seen in the last hour; let cron call it every five minutes"
