@@ -211,8 +211,8 @@ class Roster:
         """Who would be mailed: everybody on a list, or on any, who is not suppressed; streaming, by id."""
         rows = self._conn.execute(
             "select id, address, name, language, timezone, fields from subscriber s"
-            " where exists (select 1 from subscription u join list l on l.id = u.list where u.subscriber = s.id"
-            " and u.state = 1 and l.deleted is null and (:list is null or u.list = :list))"
+            " where exists (select 1 from subscription u where u.subscriber = s.id and u.state = 1"
+            " and (:list is null or u.list = :list))"
             " and not exists (select 1 from suppression p where p.key = s.key) order by id",
             {"list": None if of is None else of.id},
         )

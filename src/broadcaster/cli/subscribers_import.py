@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 SHOWN = 10  # spoilt rows and changes listed for a person
 
 
-@click.command("import")
+@click.command("import", short_help="Put the people of a CSV file on a list.")
 @click.argument("file", metavar="FILE", type=click.Path(allow_dash=True, path_type=Path))
 @list_option(required=True, help="The list they join.")
 @click.option(
@@ -105,7 +105,8 @@ def import_(
             if as_json:
                 _json(job, sheet, figures, None)
             raise SheetError("not one row can be used", hint="is the right column taken for the address? See --map")
-        if not dry_run and figures.moves:
+        # off a terminal --yes is needed always: a script must not depend on what is in the file
+        if not dry_run and (figures.moves or not interactive()):
             ask(f"Import {count(figures.moves, 'person', 'people')} into {into.name!r}?", yes=yes)
         if not dry_run:
             number, figures = job.apply(file=file.name, digest=text.digest, who=house.who, consent=tidy_line(consent))
