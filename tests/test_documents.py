@@ -44,13 +44,16 @@ def steps(block: Block) -> Iterator[tuple[str, str]]:
 
 
 def matches(expected: str, said: str) -> bool:
-    """Every expected line is said, in this order; … stands for anything, on a line or for whole lines."""
-    lines = iter(said.splitlines())
+    """Every expected line is said, in this order; … stands for anything, on a line or for whole lines.
+
+    How wide a column is does not count.
+    """
+    lines = (" ".join(line.split()) for line in said.splitlines())
     for wanted in expected.splitlines():
         if wanted.strip() in ("", "…"):
             continue
-        pattern = re.sub(r"([\[\]?*])", r"[\1]", wanted.strip()).replace("…", "*")
-        if not any(fnmatch.fnmatchcase(line.strip(), pattern) for line in lines):
+        pattern = re.sub(r"([\[\]?*])", r"[\1]", " ".join(wanted.split())).replace("…", "*")
+        if not any(fnmatch.fnmatchcase(line, pattern) for line in lines):
             return False
     return True
 
