@@ -61,7 +61,7 @@ language_option = click.option("--language", metavar="LANGUAGE", help="A tag (ar
 timezone_option = click.option("--timezone", metavar="ZONE", help="Like Asia/Baghdad.")
 
 
-@subscribers.command("find")
+@subscribers.command("find", short_help="Find people by part of address, name or field.")
 @click.argument("text", required=False, default="")
 @list_option(help="Only who is on LIST.")
 @click.option(
@@ -107,7 +107,7 @@ def find(house: House, text: str, of: str | None, limit: int | None, as_json: bo
         say(f"… and more: these are the first {most:,}; --limit 0 shows all")
 
 
-@subscribers.command("show")
+@subscribers.command("show", short_help="Show what is kept of one person.")
 @click.argument("address")
 @json_option
 @click.pass_obj
@@ -240,7 +240,7 @@ def edit(
         out(f"{clean(of.address)} {'would be' if dry_run else 'is'} changed")
 
 
-@subscribers.command("remove")
+@subscribers.command("remove", short_help="Take one person off a list on your own word.")
 @click.argument("address")
 @list_option(multiple=True, help="From this list; more than once. Otherwise from all.")
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the record.")
@@ -269,7 +269,7 @@ def remove(house: House, address: str, lists: tuple[str, ...], reason: str, dry_
         _gone(of, list(gone), "would be taken off" if dry_run else "is taken off", "was on none of these lists")
 
 
-@subscribers.command("unsubscribe")
+@subscribers.command("unsubscribe", short_help="Somebody asked to leave.")
 @click.argument("address")
 @list_option(multiple=True, help="They leave this list only; more than once.")
 @click.option("--reason", default="", metavar="TEXT", help="What they said, for the record.")
@@ -309,7 +309,7 @@ def unsubscribe(house: House, address: str, lists: tuple[str, ...], reason: str,
         out(f"{clean(of.address)} {did} nothing any more, from any list")
 
 
-@subscribers.command("export")
+@subscribers.command("export", short_help="Write people as CSV or JSON lines.")
 @list_option(help="Only who is on LIST; otherwise everybody who is on any.")
 @click.option("-o", "output", metavar="FILE", type=click.Path(path_type=Path), help="A new file, for your eyes only.")
 @json_option

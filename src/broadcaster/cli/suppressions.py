@@ -26,7 +26,7 @@ def suppressions() -> None:
     """
 
 
-@suppressions.command("show")
+@suppressions.command("show", short_help="Show every suppressed address.")
 @click.argument("text", required=False, default="")
 @json_option
 @click.pass_obj
