@@ -28,7 +28,7 @@ _SCOPES = frozenset(["file", "for", "block", "macro", "call", "with"])
 _OTHER_BLOCKS = frozenset(["block", "call", "filter", "autoescape", "macro", "with"])
 # What these hold goes through a function, which would find a sentinel where it expects the value.
 _CLOSED = frozenset(["filter", "set"])
-_GETTEXT = ("_", "gettext")
+_GETTEXT = ("_", "gettext", "ngettext")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,23 @@ class _Reader:
     def _value(self, unit: _Unit) -> str | None:
         if not self._reads(unit.inner):
             return None
-        return self._put(Kind.VALUE, "", unit.inner, unit.begin.line)
+        return self._sentence(unit) or self._put(Kind.VALUE, "", unit.inner, unit.begin.line)
+
+    def _sentence(self, unit: _Unit) -> str:
+        """`_("… %(name)s …", name=subscriber.name)` with its gaps put aside: the words around them are known now."""
+        tokens = [each for each in unit.inner if each.type != "whitespace"]
+        texts = [each.text for each in tokens]
+        if texts[0] not in _GETTEXT or texts[1:2] != ["("] or _closing(tokens, 1) != len(tokens) - 1:
+            return ""
+        arguments: list[str] = []
+        for argument in _arguments(tokens[2:-1]):
+            if not self._reads(argument):
+                arguments.append(" ".join(each.text for each in argument))
+            elif len(argument) > 2 and argument[1].text == "=":
+                arguments.append(f"{argument[0].text}={self._put(Kind.VALUE, '', argument[2:], unit.begin.line)}")
+            else:
+                return ""
+        return f"{texts[0]}({', '.join(arguments)})"
 
     def _put(
         self, kind: Kind, word: str, tokens: Sequence[Token], line: int, opening: Deferred | None = None, lead: str = ""
@@ -252,24 +268,12 @@ class _Reader:
                 pieces.append(" " if token.type == "whitespace" else token.text)
             elif (name := self._resolved(token.text)) is not None:
                 pieces.append(name)
-            elif gap := self._sentence(tokens, at):
-                constants.append("".join(each.text for each in tokens[at:gap]) + ")")
-                pieces += [None, " | fill("]
-                end = gap + 2 if tokens[gap + 1].type == "whitespace" else gap + 1
             else:
                 end = self._chain(tokens, at)
                 constants.append("".join(each.text for each in tokens[at:end]))
                 pieces.append(None)
             at = end
         return pieces, constants
-
-    def _sentence(self, tokens: Sequence[Token], at: int) -> int:
-        """Where the comma stands in `_("… %(name)s …", name=subscriber.name)`: such gaps are filled later; else 0."""
-        after = [number for number in range(at + 1, len(tokens)) if tokens[number].type != "whitespace"][:3]
-        texts = [tokens[number].text for number in after]
-        if tokens[at].text not in _GETTEXT or len(after) < 3 or (texts[0], texts[2]) != ("(", ","):
-            return 0
-        return after[2] if self._reads(tokens[after[2] : _closing(tokens, after[0])]) else 0
 
     def _chain(self, tokens: Sequence[Token], at: int) -> int:
         """Where `sender.name`, `words["a"]` or `_("Yes")` ends, as far as it reads no recipient."""
@@ -454,6 +458,18 @@ def _closing(tokens: Sequence[Token], at: int) -> int:
         if depth == 0:
             return number
     return len(tokens)
+
+
+def _arguments(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
+    """What stands between the commas of a call."""
+    depth = start = 0
+    for number, each in enumerate(tokens):
+        if each.type == "operator":
+            depth += (each.text in "([{") - (each.text in ")]}")
+            if depth == 0 and each.text == ",":
+                yield tokens[start:number]
+                start = number + 1
+    yield tokens[start:]
 
 
 def _assignment(tokens: Sequence[Token]) -> int | None:

@@ -91,18 +91,24 @@ class Base64:
         """The part, encoded. Lines around a value are short, which RFC 2045 §6.8 allows."""
         lines: list[str] = []
         carry = b""
+        waiting: list[str] = []
+        find = self._ways.get
         for piece in pieces:
-            ways = self._ways.get(piece)
+            ways = find(piece)
             if ways is None:
-                carry += _canonical(piece)
-            else:
-                head, whole, tail = ways[-len(carry) % 3]
-                lines.append(lines64(carry + head))
-                lines.append(whole)
-                carry = tail
-        lines.append(lines64(carry))
+                waiting.append(piece)
+                continue
+            if waiting:
+                carry += _canonical("".join(waiting))
+                waiting.clear()
+            head, whole, tail = ways[-len(carry) % 3]
+            lines.append(lines64(carry + head))
+            lines.append(whole)
+            carry = tail
+        lines.append(lines64(carry + _canonical("".join(waiting))))
         return "".join(lines)
 
 
 def _canonical(text: str) -> bytes:
+    """With the line ends that base64 of a text has (RFC 2045 §6.8)."""
     return text.replace("\n", "\r\n").encode()

@@ -141,6 +141,8 @@ def _encoded(value: str, column: int) -> str:
     b_size = -(-len(octets) // 3) * 4
     q_size = sum(len(_Q[octet]) for octet in octets)
     letter = "b" if b_size <= q_size else "q"
+    if min(b_size, q_size) + len("=?utf-8?b??=") <= min(WORD, LINE - column):
+        return _word(letter, octets)
     words: list[str] = []
     word = b""
     for piece in _clusters(value):

@@ -68,6 +68,7 @@ _LINE_END = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACES = re.compile(r"[ \t\n]+")
 _SCHEME = re.compile(r"(?:https?|mailto|tel):", re.IGNORECASE)
+_PLAIN_URL = re.compile(r"(?:https?|mailto|tel):[A-Za-z0-9._~:/?#@!$*+,;=%-]*")
 _NOT_IN_URL = re.compile(r'[\x00-\x20"<>\\^`{|}]')
 
 
@@ -92,6 +93,8 @@ def as_attribute(value: object) -> str:
 
 def as_url(value: object) -> str:
     """A whole link; nothing, where it is none that a mail may hold: never `javascript:` or a relative one."""
+    if isinstance(value, str) and _PLAIN_URL.fullmatch(value):
+        return value
     text = _SPACES.sub("", tidy(value))
     if not _SCHEME.match(text):
         return ""

@@ -171,7 +171,7 @@ def plain(merge: MergeTemplate, copy: Copy) -> Rendered:
     from broadcaster.sandbox import for_merging
 
     sandbox = for_merging()
-    names = _named(copy)
+    names = named(copy)
 
     def rendered(source: str) -> str:
         sandbox.refill()
@@ -183,7 +183,7 @@ def plain(merge: MergeTemplate, copy: Copy) -> Rendered:
         raise StatementError(f"cannot be written for this person: {error}"[:300], where=merge.file) from error
 
 
-def _named(copy: Copy) -> dict[str, Any]:
+def named(copy: Copy) -> dict[str, Any]:
     """What a merge template reads, as it is written: plain data, in which anything may be missing."""
     from broadcaster.sandbox import Fields
 
@@ -258,8 +258,9 @@ class _Part:
         return self._join(self._run(names))
 
 
-# letters and digits, with what is the same in every place and in quoted-printable
-_SAME_EVERYWHERE: Final = re.compile(r"[A-EG-Za-z0-9_~-][A-Za-z0-9._~-]{0,60}")
+# What is the same in a place and in quoted-printable: begins with no dot and no F, ends with no space, is short.
+_SAME_WORDS: Final = re.compile(r"[A-EG-Za-z0-9_~-](?:[A-Za-z0-9._~ ,:;()!?@+*/-]{0,59}[A-Za-z0-9._~-])?")
+_SAME_WORD: Final = re.compile(r"[A-EG-Za-z0-9_~-][A-Za-z0-9._~-]{0,60}")
 
 
 def _quoted(place: str, work: Callable[[object], str]) -> Callable[[object], str]:
@@ -268,7 +269,8 @@ def _quoted(place: str, work: Callable[[object], str]) -> Callable[[object], str
     if place == Place.URL:
         # a word is no link, so it is not let through
         return lambda value: quoted(work(value))
-    same = _SAME_EVERYWHERE.fullmatch
+    words = place in (Place.TEXT, Place.ATTRIBUTE, Place.PLAIN)
+    same = (_SAME_WORDS if words else _SAME_WORD).fullmatch
 
     def finished(value: object) -> str:
         return f"{value}=\r\n" if type(value) is str and same(value) else quoted(work(value))

@@ -383,7 +383,7 @@ def for_merging() -> Sandbox:
     """What fills in a recipient: the filters of the places, and those that make sense over a text."""
     sandbox = Sandbox(undefined=Missing, filters=_MERGE_FILTERS, budget=MERGE_BUDGET)
     # every value is escaped for its place, so an author's own escaping has nothing to do
-    sandbox.filters.update(PLACES, e=str, escape=str, fill=fill)
+    sandbox.filters.update(PLACES, e=str, escape=str)
     return sandbox
 
 
@@ -406,10 +406,3 @@ def for_lay_out(
 
 def _is_html(name: str | None) -> bool:
     return name is not None and name.endswith(".html")
-
-
-def fill(text: str, **values: Any) -> str:
-    """A sentence with its gaps filled, as gettext writes them: %(name)s."""
-    for name, value in values.items():
-        text = text.replace(f"%({name})s", str(value))
-    return text

@@ -162,8 +162,6 @@ class _LayOut:
 
     def _words(self) -> dict[str, Callable[..., str]]:
         """gettext's functions over locale/LANG.po; what is not there is said in English."""
-        from broadcaster.sandbox import fill
-
         paths = [f"locale/{tag}.po" for tag in (self._language, self._language.partition("-")[0])]
         text = next((self._layouts[path] for path in paths if path in self._layouts), "")
         if not text and not self._language.startswith("en"):
@@ -171,10 +169,10 @@ class _LayOut:
         catalogue = _catalogue(text)
 
         def gettext(text: str, **values: Any) -> str:
-            return fill(catalogue.gettext(text), **values)
+            return _filled(catalogue.gettext(text), values)
 
         def ngettext(one: str, many: str, number: int, **values: Any) -> str:
-            return fill(catalogue.ngettext(one, many, number), **{"number": number, **values})
+            return _filled(catalogue.ngettext(one, many, number), {"number": number, **values})
 
         return {"_": gettext, "gettext": gettext, "ngettext": ngettext}
 
@@ -409,6 +407,13 @@ def _catalogue(text: str) -> NullTranslations:
     write_mo(compiled := io.BytesIO(), read_po(io.StringIO(text)))
     compiled.seek(0)
     return GNUTranslations(compiled)
+
+
+def _filled(text: str, values: Mapping[str, object]) -> str:
+    """A sentence with its gaps filled, as gettext writes them: %(name)s."""
+    for name, value in values.items():
+        text = text.replace(f"%({name})s", str(value))
+    return text
 
 
 def _place(error: BaseException, file: str) -> str:
