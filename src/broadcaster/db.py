@@ -200,7 +200,7 @@ class Db:
         except BaseException as error:
             if self.conn.in_transaction:
                 self.conn.execute("rollback")
-            if isinstance(error, sqlite3.OperationalError):
+            if isinstance(error, sqlite3.Error) and from_outside(error):
                 raise translated(error, self.path) from error
             raise
 
@@ -208,9 +208,29 @@ class Db:
         self.conn.close()
 
 
-def translated(error: sqlite3.Error, path: Path) -> CannotWrite:
+def from_outside(error: sqlite3.Error) -> bool:
+    """Whether the disk, the file or another process is to blame, and not a query of ours."""
+    # the primary code is in the low byte; only what is raised by SQLite itself has one
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_NOTADB,
+    )
+
+
+def translated(error: sqlite3.Error, path: Path) -> CannotWrite | ConfigError:
     """SQLite's complaint in our words."""
     words = str(error)
+    if "malformed" in words or "not a database" in words:
+        return ConfigError(
+            f"not a database of ours ({words})", where=str(path), hint="restore it from a backup; nothing was changed"
+        )
     if "locked" in words or "busy" in words:
         return CannotWrite("another process is writing to the database", where=str(path), hint="try again in a moment")
     if "full" in words:
@@ -233,12 +253,11 @@ def open_database(path: Path, *, create: bool = True) -> Db:
         conn.execute("pragma cache_size = -16384")
         conn.execute("pragma wal_autocheckpoint = 4000")
         version = conn.execute("pragma user_version").fetchone()[0]
-    except sqlite3.OperationalError as error:
-        raise translated(error, path) from error
     except sqlite3.DatabaseError as error:
-        raise ConfigError(
-            f"not a database of ours ({error})", where=str(path), hint="restore it from a backup; nothing was changed"
-        ) from error
+        raise translated(error, path) from error
+    except UnicodeDecodeError:
+        # what SQLite says of a damaged schema quotes it
+        raise translated(sqlite3.DatabaseError("malformed schema"), path) from None
     db = Db(conn, path)
     if version > len(SCHEMA):
         conn.close()

@@ -135,7 +135,8 @@ class Ledger:
 
     def mailing(self, number: int) -> Mailing:
         """One mailing. Raises NotFound."""
-        row = self._conn.execute(_MAILINGS, (number, None, "[]")).fetchone()
+        # SQLite's integers end at 2⁶³
+        row = self._conn.execute(_MAILINGS, (number, None, "[]")).fetchone() if number < 2**63 else None
         if row is None:
             raise NotFound(f"no mailing {number}", hint="`broadcaster mailings` lists them")
         return self._mailing(row)

@@ -68,6 +68,8 @@ class Sheet:
         self._heading, self.columns = max(layout.line, 1 if declared else 0), layout.columns
         self._width = len(self.columns)
         place = {column.field: number for number, column in enumerate(self.columns) if column.field}
+        if "email" not in place:
+            raise SheetError("no column of addresses is left", hint="name it with --map HEADING=email")
         self._email = place["email"]
         self._name, self._language, self._timezone = (place.get(each) for each in ("name", "language", "timezone"))
         self._parts = (place.get("first"), place.get("last"))

@@ -45,13 +45,14 @@ class Workspace:
         """The configuration, every key of it checked. Raises ConfigError."""
         from broadcaster import config
 
-        return config.parse(_text(self.root / CONFIG, ConfigError), file=CONFIG)
+        return config.parse(_text(self.root / CONFIG, ConfigError, CONFIG), file=CONFIG)
 
     def key(self) -> bytes:
         """The secret that signs leave links and return paths. Raises ConfigError when it is missing or open."""
         path = self.root / "subscribers" / "secret.key"
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            # a pipe of that name would be waited for
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
             raise ConfigError(
                 "is missing: nothing can be signed",
@@ -60,12 +61,17 @@ class Workspace:
             ) from None
         except OSError as error:
             raise ConfigError(error.strerror or str(error), where="subscribers/secret.key") from None
-        with os.fdopen(descriptor, "rb") as file:
-            if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode):
+                raise ConfigError("is no file", where="subscribers/secret.key", hint="restore it from your backup")
+            if stat.S_IMODE(mode) & 0o077:
                 raise ConfigError(
                     "can be read by others", where="subscribers/secret.key", hint="chmod 600 subscribers/secret.key"
                 )
-            key = file.read(4096)
+            key = os.read(descriptor, 4096)
+        finally:
+            os.close(descriptor)
         if len(key) < KEY_BYTES:
             raise ConfigError(
                 "is too short to be a key", where="subscribers/secret.key", hint="restore it from your backup"
@@ -119,9 +125,9 @@ class Workspace:
         folder = self.root / "statements"
         single = folder / f"{slug}.md"
         if slug in self.slugs() and (folder / slug).is_dir():
-            files = {p.name: _text(_inside(p, folder), StatementError) for p in sorted((folder / slug).glob("*.md"))}
+            files = {p.name: _text_in(folder, p) for p in sorted((folder / slug).glob("*.md"))}
         elif slug in self.slugs() and single.is_file():
-            files = {single.name: _text(_inside(single, folder), StatementError)}
+            files = {single.name: _text_in(folder, single)}
         else:
             import difflib
 
@@ -139,7 +145,7 @@ class Workspace:
         for folder in (samples() / "templates", self.root / "templates"):
             for path in sorted(folder.rglob("*")):
                 if path.suffix in (".html", ".txt", ".po", ".css") and path.is_file():
-                    found[path.relative_to(folder).as_posix()] = _text(_inside(path, folder), StatementError)
+                    found[path.relative_to(folder).as_posix()] = _text_in(folder, path)
         return found
 
     def asset(self, slug: str, name: str) -> bytes:
@@ -223,20 +229,31 @@ def _inside(path: Path, folder: Path) -> Path:
     except (OSError, ValueError):
         raise StatementError("is no usable file name", where=repr(path.name)) from None
     if not real.is_relative_to(folder.resolve()):
-        raise StatementError(f"lies outside {folder.name}/", where=path.name, hint="files must be inside the workspace")
+        raise StatementError(
+            f"lies outside {folder.name}/", where=_named(path, folder), hint="files must be inside the workspace"
+        )
     return real
 
 
-def _text(path: Path, kind: type[ConfigError] | type[StatementError]) -> str:
+def _named(path: Path, folder: Path) -> str:
+    """A path as a person knows it: statements/june/en.md."""
+    return f"{folder.name}/{path.relative_to(folder).as_posix()}" if path.is_relative_to(folder) else str(path)
+
+
+def _text_in(folder: Path, path: Path) -> str:
+    return _text(_inside(path, folder), StatementError, _named(path, folder))
+
+
+def _text(path: Path, kind: type[ConfigError] | type[StatementError], name: str) -> str:
     """A text file as UTF-8, with or without BOM. Devices and pipes are not opened."""
     try:
         if not path.is_file():
-            raise kind("is no file", where=path.name)
+            raise kind("is no file", where=name)
         if path.stat().st_size > TEXT_LIMIT:
-            raise kind("is larger than 1 MB", where=path.name, hint="is this the right file?")
+            raise kind("is larger than 1 MB", where=name, hint="is this the right file?")
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise kind("is not UTF-8 text", where=f"{path.name}:{line}", hint="save it as UTF-8") from None
+        raise kind("is not UTF-8 text", where=f"{name}:{line}", hint="save it as UTF-8") from None
     except OSError as error:
-        raise kind((error.strerror or str(error)).lower(), where=path.name) from None
+        raise kind((error.strerror or str(error)).lower(), where=name) from None

@@ -46,8 +46,8 @@ def resolve(
 
     if resend == accept:
         raise click.UsageError("say --resend or --accept")
-    doubtful = len(addresses) or len(house.ledger.doubtful(mailing))
     of = house.ledger.mailing(mailing)
+    doubtful = len(addresses) or len(house.ledger.doubtful(mailing))
     if doubtful and not dry_run:
         verb = "Send once more to" if resend else "Take as accepted"
         ask(f"{verb} {count(doubtful, 'person', 'people')} in doubt of mailing {of.id}?", yes=yes)

@@ -186,6 +186,7 @@ def carry(house: House, of: Mailing, *, wait: bool, as_json: bool) -> None:
     from broadcaster.workspace import refuse_elsewhere
 
     refuse_elsewhere(house.workspace.root)
+    house.signer  # noqa: B018  without the key nothing is begun
     of = broadcast.begin(house.ledger, house.config, of.id, house.now)
     if of.state.word == "scheduled":
         if as_json:

@@ -1,0 +1,135 @@
+"""What the commands promise to people and to cron jobs, whatever they are handed: a status, and nothing half done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from broadcaster.cli import _run
+from tests.conftest import Place, Ran
+
+STATEMENT = """---
+subject: Water
+---
+Dear {{ subscriber.name | default("friend") }}. {{ links.leave }}
+"""
+PEOPLE = "email,name\nako@example.org,Ako\nhuda@example.org,هدى\n"
+# no integer of SQLite, and none of a process id
+HUGE = "9" * 23
+
+
+@pytest.fixture
+def here(place: Place, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Commands in this process: many small ones are quick. Nobody is there to be asked."""
+
+    def run(*words: str, status: int = 0) -> Ran:
+        ended = _run(["-C", str(place.root), *words])
+        said = capfd.readouterr()
+        assert ended == status, (words, ended, said)
+        assert "Traceback" not in said.err
+        assert "a defect of ours" not in said.err
+        return Ran(ended, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def peopled(place: Place, here: Callable[..., Ran]) -> Place:
+    """A workspace with a list of two people and a statement."""
+    place.statement("june", en=STATEMENT)
+    file = place.root / "people.csv"
+    file.write_text(PEOPLE, encoding="utf-8")
+    here("lists", "create", "news")
+    here("subscribers", "import", str(file), "--list", "news", "--yes")
+    return place
+
+
+# numbers and names that are none
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status", HUGE),
+        ("pause", HUGE),
+        ("resume", HUGE),
+        ("cancel", HUGE, "--yes"),
+        ("resolve", HUGE, "--accept", "--yes"),
+        ("send", HUGE, "--yes"),
+        ("prepare", "june", "--list", "news", "--exclude", f"mailing:{HUGE}"),
+    ],
+)
+def test_a_number_no_mailing_can_have_is_no_mailing(
+    peopled: Place, here: Callable[..., Ran], words: tuple[str]
+) -> None:
+    assert "no mailing" in here(*words, status=65).err
+
+
+def test_a_file_whose_column_of_addresses_is_left_out_cannot_be_read(peopled: Place, here: Callable[..., Ran]) -> None:
+    file = str(peopled.root / "people.csv")
+    said = here("subscribers", "import", file, "--list", "news", "--yes", "--map", "email=", status=65)
+    assert "no column of addresses" in said.err
+
+
+def test_what_is_wrong_with_a_file_of_the_workspace_names_it_from_the_workspace(
+    peopled: Place, here: Callable[..., Ran]
+) -> None:
+    (peopled.root / "statements" / "june" / "en.md").write_bytes(b"---\nsubject: x\n---\n\xff\n")
+    assert "statements/june/en.md:4" in here("check", "june", status=65).out
+
+
+# asking
+
+
+def test_importing_what_changes_nothing_needs_a_yes_too(peopled: Place, here: Callable[..., Ran]) -> None:
+    file = str(peopled.root / "people.csv")
+    before = here("subscribers", "--json").out
+    here("subscribers", "import", file, "--list", "news", status=2)
+    here("subscribers", "import", file, "--list", "news", "--yes")
+    assert here("subscribers", "--json").out == before
+
+
+# JSON
+
+
+def test_run_in_a_workspace_without_anything_is_one_value(here: Callable[..., Ran]) -> None:
+    assert here("run", "--json").json == {"mailings": []}
+
+
+# what a workspace should have and has not
+
+
+def folder(key: Path) -> None:
+    key.mkdir()
+
+
+def pipe(key: Path) -> None:
+    os.mkfifo(key, 0o600)
+
+
+def nothing(_: Path) -> None:
+    pass
+
+
+@pytest.mark.parametrize("made", [folder, pipe, nothing])
+def test_without_a_key_nothing_is_begun(peopled: Place, here: Callable[..., Ran], made: Callable[[Path], None]) -> None:
+    here("prepare", "june", "--list", "news")
+    key = peopled.root / "subscribers" / "secret.key"
+    key.unlink()
+    made(key)
+    here("send", "1", "--yes", status=78)
+    assert here("status", "1", "--json").json["state"] == "ready"
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 5, 8, 13])
+def test_a_damaged_database_is_a_configuration_error(peopled: Place, here: Callable[..., Ran], at: int) -> None:
+    file = peopled.root / "subscribers" / "broadcaster.db"
+    whole = bytearray(file.read_bytes())
+    for place in range(997 * at, len(whole), 997):
+        whole[place] ^= 0xFF
+    file.write_bytes(whole)
+    for words in (("lists",), ("status",), ("subscribers",), ("run",), ("send", "june", "--list", "news", "--yes")):
+        assert _run(["-C", str(peopled.root), *words]) in (0, 65, 78)
