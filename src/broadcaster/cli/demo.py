@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
 
 LIST = "supporters"
+TITLES = ("--title", "Our supporters", "--title", "ar=مناصرونا", "--title", "ckb=پشتیوانانمان")
 CONSENT = "signed up at the spring fair, and does not exist"
 HEADERS = ("From", "To", "Subject", "List-Id", "List-Unsubscribe")
 PAGE = """\
@@ -77,7 +78,7 @@ def demo(directory: Path | None, dry_run: bool, as_json: bool) -> None:
     from broadcaster.cli.render import write
 
     steps = [
-        ["lists", "create", LIST, "--title", "Our supporters"],
+        ["lists", "create", LIST, *TITLES],
         ["subscribers", "import", "subscribers/sample.csv", "--list", LIST, "--consent", CONSENT, "--yes"],
         ["send", SAMPLE, "--list", LIST, "--yes"],
     ]
