@@ -14,6 +14,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeGuard
 
 from broadcaster.errors import CannotWrite, ConfigError, NotAllowed
 
@@ -200,7 +201,7 @@ class Db:
         except BaseException as error:
             if self.conn.in_transaction:
                 self.conn.execute("rollback")
-            if isinstance(error, sqlite3.Error) and from_outside(error):
+            if from_outside(error):
                 raise translated(error, self.path) from error
             raise
 
@@ -208,10 +209,10 @@ class Db:
         self.conn.close()
 
 
-def from_outside(error: sqlite3.Error) -> bool:
+def from_outside(error: BaseException) -> TypeGuard[sqlite3.Error]:
     """Whether the disk, the file or another process is to blame, and not a query of ours."""
     # the primary code is in the low byte; only what is raised by SQLite itself has one
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (
+    return isinstance(error, sqlite3.Error) and (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
         sqlite3.SQLITE_PERM,

@@ -171,11 +171,9 @@ def _defect(error: Exception) -> int:
     ):
         return _complain(CannotWrite(error.strerror or "cannot write", where=str(error.filename or "disk")))
     if type(error).__module__ == "sqlite3":
-        import sqlite3
-
         from broadcaster.db import from_outside, translated
 
-        if isinstance(error, sqlite3.Error) and from_outside(error):
+        if from_outside(error):
             return _complain(translated(error, Path("subscribers/broadcaster.db")))
     places = [f"{Path(f.filename).name}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)][-4:]
     trail = " < ".join(reversed(places))
