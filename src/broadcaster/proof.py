@@ -196,7 +196,8 @@ def _languages(case: Case) -> Iterator[Finding]:
         if chosen not in parts or (tag and tag.split("-")[0] != chosen.split("-")[0]):
             given[tag, chosen] += number
     for (tag, chosen), number in sorted(given.items()):
-        people = f"{number:,} {'person reads' if number == 1 else 'people read'} {tags.name(tag) if tag else 'no language we know'}"
+        read = tags.name(tag) if tag else "no language we know"
+        people = f"{number:,} {'person reads' if number == 1 else 'people read'} {read}"
         if chosen in parts:
             yield _found("missing-language", f"{people} and would get {tags.name(chosen)}", folder)
         else:
