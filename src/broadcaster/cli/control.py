@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from broadcaster.cli.house import House
+from broadcaster.cli.prepare import whose_turn
 from broadcaster.cli.say import ask, count, counts, dry_run_option, dump, json_option, say, yes_option
 
 
@@ -59,7 +60,10 @@ def resume(house: House, mailing: int, dry_run: bool, as_json: bool) -> None:
         of = broadcast.resume(house.ledger, mailing, house.now)
     if as_json:
         dump(of.figures())
-    say(f"mailing {of.id} is {of.state.word}: `broadcaster send {of.id}` or cron's `run` goes on")
+    if of.state.word == "scheduled":
+        say(f"mailing {of.id} is scheduled: due {of.window.words}, {whose_turn(house)}")
+    else:
+        say(f"mailing {of.id} is {of.state.word}: `broadcaster send {of.id}` or cron's `run` goes on")
 
 
 @click.command()
