@@ -70,7 +70,7 @@ WRONG = {
     "---\nsubject: S\nlayout: ../x\n---\n": ("statements/june/en.md:3", "layout"),
     "---\nsubject: S\nattachments: [a.pdf\n---\n": ("statements/june/en.md:3", "bracket"),
     "---\nsubject: S\nattachments: a.pdf, a.pdf\n---\n": ("statements/june/en.md:3", "twice"),
-    "---\nsubject: S\n---\nText\0\n": ("statements/june/en.md:4", "NUL"),
+    "---\nsubject: S\n---\nText\0\n": ("statements/june/en.md:4", "U+0000"),
     "---\nsubject: S\x1b[2J\n---\n": ("statements/june/en.md:2", "U+001B"),
     "---\nsubject: S\u2028Bcc: x\n---\n": ("statements/june/en.md:2", "U+2028"),
     "---\nsubject: S\x85Bcc: x\n---\n": ("statements/june/en.md:2", "U+0085"),

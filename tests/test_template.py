@@ -343,6 +343,88 @@ def test_an_error_in_a_layout_names_the_layout_and_its_line() -> None:
         lay_out(part, language="en", layouts=LAYOUTS, settings={}, known=KNOWN)
 
 
+def test_an_error_in_the_heading_names_its_line() -> None:
+    assert refused(subject="For {{ subscriber.nmae }}").where == "statements/june/en.md:2"
+    assert refused(subject="{% if subscriber.name %}").where == "statements/june/en.md:2"
+    assert refused(subject="{{ sender.nothing }}").where == "statements/june/en.md:2"
+
+
+def test_a_field_with_a_hyphen_is_written_in_brackets() -> None:
+    part = Part("statements/june/en.md", "en", "S", "{{ subscriber.first-name }}\n")
+    with pytest.raises(StatementError) as error:
+        lay_out(part, language="en", layouts=LAYOUTS, settings={}, known=frozenset(["first-name"]))
+    assert error.value.hint == 'did you mean subscriber["first-name"]?'
+
+
+SIGNS = [
+    "{{",
+    "}}",
+    "{%",
+    "%}",
+    "{#",
+    "#}",
+    "-",
+    "=",
+    "|",
+    "(",
+    ")",
+    "[",
+    "]",
+    "'",
+    '"',
+    "_",
+    ",",
+    "<",
+    ">",
+    "```",
+    "\\",
+    "\n",
+]
+WORD = [
+    "if",
+    "endif",
+    "for",
+    "in",
+    "endfor",
+    "set",
+    "else",
+    "elif",
+    "block",
+    "raw",
+    "endraw",
+    "subscriber",
+    ".name",
+    "upper",
+]
+BITS = [
+    "{% if subscriber.city %}",
+    "{% endif %}",
+    "{{ subscriber.name }}",
+    "- ",
+    "| ",
+    "|---|",
+    "> ",
+    "<a href=",
+    "list",
+]
+NOISE = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=5)
+JINJA = st.lists(st.sampled_from([*SIGNS, *WORD, *BITS]) | NOISE).map(" ".join)
+
+
+@settings(max_examples=80)
+@given(JINJA, JINJA)
+def test_any_statement_is_laid_out_or_is_an_error_with_a_place(body: str, subject: str) -> None:
+    where = ""
+    try:
+        merge = laid(body + "\n", subject=subject.replace("\n", " "))
+    except StatementError as error:
+        where = error.where or ""
+        assert where.startswith(("statements/june/en.md", "templates/statement"))
+    else:
+        octets = message.compile(merge, MAIL).render(copy_for("Ali", {"city": "Basra"}))
+        fit_for_smtp(octets)
+
+
 def test_lines_are_counted_through_what_is_stripped() -> None:
     layout = {"statement.html": "a\n\n   {%- if subscriber.city -%}\n\n b {%- endif %}\n{{ sender.nothing }}\n"}
     assert refused(layouts=layout).where == "templates/statement.html:6"

@@ -88,6 +88,7 @@ def spans(text: str) -> Iterator[Span]:
             names = [name for name, _ in opened]
             if not conditional and (name := found[1].lower()) in names:
                 del opened[len(names) - 1 - names[::-1].index(name) :]
+            yield Span(Where.TAG, at, found.end(), f"/{found[1].lower()}", inside=inside)
             at = found.end()
         elif found := _CONDITION.match(text, at):
             conditional = "endif" not in found[0].lower() and not found[0].endswith("<!-->")
@@ -132,6 +133,6 @@ def content(text: str) -> tuple[str, Counter[str]]:
     for span in spans(text):
         if span.where is Where.TEXT:
             words.append(html.unescape(text[span.start : span.end]))
-        elif span.where is Where.TAG:
+        elif span.where is Where.TAG and not span.element.startswith("/"):
             tags[span.element] += 1
     return "".join("".join(words).split()), tags

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from broadcaster import encoding, headers
 from broadcaster.errors import StatementError
-from broadcaster.merge import PLACES, MergeTemplate, Place, as_header
+from broadcaster.merge import PLACES, ROOTS, MergeTemplate, Place, as_header
 from broadcaster.subscriber import Subscriber
 
 # what a copy may grow to: a field of a megabyte in a loop is an accident
@@ -183,16 +183,16 @@ def plain(merge: MergeTemplate, copy: Copy) -> Rendered:
         raise StatementError(f"cannot be written for this person: {error}"[:300], where=merge.file) from error
 
 
-def named(copy: Copy) -> dict[str, Any]:
+def named(copy: Copy) -> Mapping[str, Mapping[str, str]]:
     """What a merge template reads, as it is written: plain data, in which anything may be missing."""
     from broadcaster.sandbox import Fields
 
-    links = {"leave": copy.leave, "web_copy": copy.web_copy}
-    return {
-        "subscriber": Fields(copy.subscriber.values()),
-        "links": Fields({name: uri for name, uri in links.items() if uri}),
-        "list": Fields(title=copy.list_title),
-    }
+    found = {name: Fields() for name in ROOTS}
+    found["subscriber"].update(copy.subscriber.values())
+    for (root, field_), fact in _FACTS.items():
+        if value := fact(copy):
+            found[root][field_] = value
+    return found
 
 
 class _Names:

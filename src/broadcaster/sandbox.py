@@ -373,10 +373,18 @@ class Reach:
 
 
 def near(name: str, there: Iterable[str], root: str = "") -> str:
+    """A hint: the nearest of the names that are there, or what there is."""
     names = sorted(there)
-    near = difflib.get_close_matches(name, names, n=1)
-    dot = f"{root}." if root else ""
-    return f"did you mean {dot}{near[0]}?" if near else f"there are {', '.join(dot + each for each in names[:12])}"
+    found = difflib.get_close_matches(name, names, n=1)
+    # {{ subscriber.first-name }} is a subtraction
+    found = found or [each for each in names if not each.isidentifier() and each.startswith(name)]
+
+    def said(each: str) -> str:
+        return each if not root else f"{root}.{each}" if each.isidentifier() else f'{root}["{each}"]'
+
+    if found:
+        return f"did you mean {said(found[0])}?"
+    return f"there are {', '.join(map(said, names[:12]))}" if names else "there are none"
 
 
 def for_merging() -> Sandbox:

@@ -21,6 +21,7 @@ _KEY = re.compile(r"(?P<key>[^\W\d][\w-]*)[ \t]*:(?P<value>.*)", re.DOTALL)
 _KEYS = ("subject", "preheader", "date", "attachments", "layout")
 # what no line of a heading may hold: controls, and the separators that some readers take for line ends (RFC 5322 §2.2)
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_UNTYPED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _COMMENT = re.compile(r"(?:^|[ \t])#.*")
 _LAYOUT = re.compile(r"[^\W_][\w-]*(?:/[^\W_][\w-]*)*")
 
@@ -87,8 +88,12 @@ def parse(slug: str, files: Mapping[str, str], *, default: str) -> Statement:
 def _part(file: str, language: str, text: str) -> Part:
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     for number, line in enumerate(lines, start=1):
-        if "\0" in line:
-            raise StatementError("holds a NUL character", where=f"{file}:{number}", hint="is this a text file?")
+        if bad := _UNTYPED.search(line):
+            raise StatementError(
+                f"holds a control character (U+{ord(bad[0]):04X})",
+                where=f"{file}:{number}",
+                hint="is this a text file?",
+            )
     values, places, end = _heading(file, lines)
     if not values.get("subject"):
         near = difflib.get_close_matches("subject", values.keys() - set(_KEYS), n=1)
