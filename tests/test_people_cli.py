@@ -149,8 +149,10 @@ def test_the_difference_is_shown_and_asked_about_first(here: Here, place: Place)
     assert everybody(here)["huda@example.org"]["language"] == "ar"
 
 
-def test_importing_twice_changes_nothing_and_needs_no_answer(here: Here, place: Place) -> None:
-    again = here("subscribers", "import", file(place, PEOPLE), "--list", "news", "--json")
+def test_importing_twice_changes_nothing(here: Here, place: Place) -> None:
+    words = ("subscribers", "import", file(place, PEOPLE), "--list", "news", "--json")
+    here(*words, status=2)
+    again = here(*words, "--yes")
     assert figures(again) == {"rows": 3, "unchanged": 3, "invalid": 0}
 
 
@@ -482,7 +484,7 @@ def test_an_export_is_private_and_overwrites_nothing(here: Here, place: Place) -
     assert path.read_bytes().startswith("\ufeffemail,name,language,timezone,city\r\n".encode())
     here("subscribers", "export", "-o", path, status=73)
     here("subscribers", "export", "-o", place.root / "no" / "folder.csv", status=73)
-    told = here("subscribers", "import", path, "--list", "news", "--json")
+    told = here("subscribers", "import", path, "--list", "news", "--yes", "--json")
     assert figures(told) == {"rows": 3, "unchanged": 3, "invalid": 0}
 
 
@@ -539,6 +541,22 @@ def test_what_is_exported_and_imported_is_the_same(
     assert known(first).keys() == known(second).keys()
     first.db.close()
     second.db.close()
+
+
+def test_who_leaves_while_the_question_is_open_stays_away(here: Here, place: Place) -> None:
+    here("subscribers", "remove", "ako@example.org")
+    database = place.root / "subscribers" / "broadcaster.db"
+    mine, theirs = open_database(database), open_database(database)
+    roster, other = Roster(mine, lambda: 7), Roster(theirs, lambda: 8)
+    with intake.opened(mine, roster.list("news"), lambda: 7, place.root) as job:
+        job.stage(Sheet(io.BytesIO(PEOPLE.encode()), "utf-8"))
+        assert job.compare().new == 1
+        other.leave_all(other.known("ako@example.org"), "just now")
+        _, done = job.apply(file="x", digest="", who="me", consent="")
+    assert (done.new, done.left_before) == (0, 1)
+    mine.close()
+    theirs.close()
+    assert everybody(here)["ako@example.org"]["lists"] == {"news": "left"}
 
 
 # the program itself

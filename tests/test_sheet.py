@@ -237,6 +237,7 @@ def test_a_mapping_that_fits_nothing_is_an_error(mapping: dict[str, str], reason
         ("<anna@example.org>", "anna@example.org", ""),
         ("anna@example.org <mailto:anna@example.org>", "anna@example.org", ""),
         ("anna@example.org (Anna)", "anna@example.org", "Anna"),
+        ("Anna Weiß (anna@example.org)", "anna@example.org", "Anna Weiß"),
         ("'anna@example.org';", "anna@example.org", ""),
         ("anna＠example.org", "anna@example.org", ""),
         ("سارة <sara@مثال.example>", "sara@xn--mgbh0fb.example", "سارة"),
@@ -351,6 +352,9 @@ def test_huge_cells_and_lines_are_told_and_passed_over() -> None:
         f"email,note\na@example.org,{'x' * (CELL_LIMIT + 1)}\nb@example.org,{'y' * (3 * ROW_LIMIT)}\n"
         f'c@example.org,"{"z" * (CELL_LIMIT // 2)}\n{"z" * (CELL_LIMIT // 2)}"\nd@example.org,\n'
     )
+    assert spoilt(f"email,name\na@example.org,{'x' * 1_001}\n") == [
+        (2, "1,001 characters on one line, 1,000 are allowed")
+    ]
     assert spoilt(data) == [
         (2, "32,768 characters in one cell, 32,767 are allowed"),
         (3, "a line of more than 1,000,000 characters"),

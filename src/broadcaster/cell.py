@@ -13,6 +13,7 @@ from broadcaster.address import Address
 from broadcaster.errors import SheetError
 
 CELL_LIMIT = 32_767  # characters: a spreadsheet's own limit
+LINE_LIMIT = 1_000  # of a name, a title or a reason: more is no name, and a header would hold it
 
 _BREAKS = re.compile("\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
@@ -34,6 +35,8 @@ _EDGES = "".join(chr(each) for each in range(0x3001) if chr(each).isspace()) + "
 _UNSEEN = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 _BRACKETED = re.compile(r"(?P<before>[^<>]*)<\s*(?P<address>[^<>]*?)\s*>(?P<after>[^<>]*)", re.DOTALL)
 _COMMENTED = re.compile(r"(?P<address>[^()\s]+)\s*\((?P<name>[^()]*)\)")
+# Outlook's way
+_NAMED = re.compile(r"(?P<name>[^()]*)\((?P<address>[^()\s]+)\)")
 _QUOTES = "\"'`«»“”„‘’"
 
 
@@ -54,11 +57,13 @@ def tidy(cell: str) -> str:
 def tidy_line(cell: str) -> str:
     """The same on one line, words one space apart: for names, which stand in headers."""
     text = tidy(cell)
+    if len(text) > LINE_LIMIT:
+        raise SheetError(f"{len(text):,} characters on one line, {LINE_LIMIT:,} are allowed")
     return text if text.isprintable() and "  " not in text else " ".join(text.split())
 
 
 def mailbox(cell: str) -> tuple[Address, str]:
-    """The address in a cell, and the name written beside it, if any: `mailto:`, `Name <address>`, `address (Name)`.
+    """The address in a cell, and the name written beside it, if any: `mailto:`, `Name <address>`, `address (Name)` …
 
     Raises AddressError with the reason, SheetError for what no cell may hold.
     """
@@ -66,7 +71,7 @@ def mailbox(cell: str) -> tuple[Address, str]:
     name = ""
     if (found := _BRACKETED.fullmatch(text)) is not None:
         text, name = found["address"], found["before"]
-    elif (found := _COMMENTED.fullmatch(text)) is not None:
+    elif (found := _COMMENTED.fullmatch(text) or _NAMED.fullmatch(text)) is not None:
         text, name = found["address"], found["name"]
     text = text.strip(_QUOTES + " \t\n,;")
     if text[:7].lower() == "mailto:":

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from broadcaster.errors import SheetError
 
@@ -71,6 +72,7 @@ class Column:
     keep: str = ""
 
 
+@lru_cache(maxsize=4096)
 def meaning(header: str) -> str:
     """The field of our own that a heading means (`first` and `last` are parts of a name), or ""."""
     return _meanings().get(_fold(header), "")
@@ -166,11 +168,6 @@ def _fold(text: str) -> str:
     return "".join(sign for sign in flat if sign.isalnum())
 
 
-_folded: dict[str, str] = {}
-
-
+@lru_cache(maxsize=1)
 def _meanings() -> dict[str, str]:
-    if not _folded:
-        for field, words in _KNOWN.items():
-            _folded.update({_fold(word): field for word in words.split(";")})
-    return _folded
+    return {_fold(word): field for field, words in _KNOWN.items() for word in words.split(";")}

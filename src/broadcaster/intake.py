@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +84,13 @@ class Intake:
         self._into = into
         self._now = now
         self._rows = self._spoilt = self._duplicates = 0
+        self._names: set[str] = set()
+        self._compared: tuple[tuple[int, int], Figures] | None = None
 
     def stage(self, rows: Iterable[Person | Spoilt], seen: Callable[[int], None] = lambda _: None) -> None:
         """Take in every row of a file; `seen` is told how many there have been."""
-        encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
         people: list[tuple[Any, ...]] = []
-        names: set[str] = set()
+        spoilt: list[Spoilt] = []
         conn = self._conn
         # not atomic(): this writes to no file that anybody else has open
         conn.execute("begin")
@@ -96,27 +98,28 @@ class Intake:
             self._rows += 1
             if isinstance(row, Spoilt):
                 self._spoilt += 1
-                conn.execute("insert into temp.spoilt (line, reason, text) values (?, ?, ?)", row)
-                continue
-            line, address, key, name, language, timezone, fields = row
-            names.update(fields)
-            people.append((line, key, address, name, language, timezone, encode(fields) if fields else "{}"))
-            if len(people) == BATCH:
-                self._keep(people)
+                spoilt.append(row)
+            else:
+                line, address, key, name, language, timezone, fields = row
+                self._names.update(fields)
+                people.append((line, key, address, name, language, timezone, _object(fields) if fields else "{}"))
+            if self._rows % BATCH == 0:
+                self._keep(people, spoilt)
                 seen(self._rows)
-        self._keep(people)
-        self._names = names
+        self._keep(people, spoilt)
         conn.execute("create index temp.staged_by_key on staged(key)")
         self._merge_duplicates()
         conn.execute("commit")
 
-    def _keep(self, people: list[tuple[Any, ...]]) -> None:
+    def _keep(self, people: list[tuple[Any, ...]], spoilt: list[Spoilt]) -> None:
         self._conn.executemany(
             "insert into temp.staged (line, key, address, name, language, timezone, fields)"
             " values (?, ?, ?, ?, ?, ?, ?)",
             people,
         )
+        self._conn.executemany("insert into temp.spoilt (line, reason, text) values (?, ?, ?)", spoilt)
         people.clear()
+        spoilt.clear()
 
     def _merge_duplicates(self) -> None:
         """Rows of one person become the first of them, as if they had been imported one after the other."""
@@ -133,7 +136,7 @@ class Intake:
                     continue
                 said = [after or before for before, after in zip(said, (name, language, timezone), strict=True)]
                 custom |= json.loads(fields)
-            merged.append((*said, json.dumps(custom, ensure_ascii=False, separators=(",", ":")), first))
+            merged.append((*said, _object(custom), first))
         self._conn.executemany(
             "update temp.staged set name = ?, language = ?, timezone = ?, fields = ? where id = ?", merged
         )
@@ -146,6 +149,8 @@ class Intake:
     def compare(self) -> Figures:
         """What the file would do to the roster as it is now."""
         conn = self._conn
+        if self._compared is not None and self._compared[0] == self._version():
+            return self._compared[1]
         conn.execute("delete from temp.compared")
         # who left or is suppressed stays so, whatever else is true of them
         conn.execute(
@@ -162,7 +167,7 @@ class Intake:
             (self._into.id,),
         )
         number = dict(conn.execute("select verdict, count(*) from temp.compared group by 1"))
-        return Figures(
+        figures = Figures(
             rows=self._rows,
             new=number.get(NEW, 0),
             changed=number.get(CHANGED, 0),
@@ -172,6 +177,12 @@ class Intake:
             duplicates=self._duplicates,
             invalid=self._spoilt,
         )
+        self._compared = (self._version(), figures)
+        return figures
+
+    def _version(self) -> tuple[int, int]:
+        """Moves when another process has written, or this one."""
+        return self._conn.execute("pragma data_version").fetchone()[0], self._conn.total_changes
 
     def invalid(self) -> Iterator[Spoilt]:
         """The rows that cannot be used, in the order of the file."""
@@ -206,7 +217,7 @@ class Intake:
     def apply(self, *, file: str, digest: str, who: str, consent: str) -> tuple[int, Figures]:
         """Write it down, in one transaction: all of it or nothing. The number of the import, and what it did.
 
-        Compares again first: somebody may have left since the figures were shown.
+        Compares again where the roster has changed: somebody may have left since the figures were shown.
         """
         now, into = self._now(), self._into.id
         with self.db.atomic(durable=True) as conn:
@@ -265,6 +276,11 @@ class Intake:
             " order by c.id",
             (now, base),
         )
+
+
+def _object(fields: Mapping[str, str]) -> str:
+    """A JSON object as json_patch writes it; json.dumps takes four times as long, a million times over."""
+    return "{" + ",".join([f"{encode_basestring(name)}:{encode_basestring(fields[name])}" for name in fields]) + "}"
 
 
 @contextmanager

@@ -22,7 +22,7 @@ title_option = click.option(
 )
 
 
-@click.group(cls=Noun)
+@click.group(cls=Noun, subcommand_metavar="[VERB] [ARGS]...")
 def lists() -> None:
     """Show, create, edit and delete lists.
 

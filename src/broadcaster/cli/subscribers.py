@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SHOWN = 1_000
 
 
-@click.group(cls=Noun)
+@click.group(cls=Noun, subcommand_metavar="[TEXT | VERB [ARGS]...]")
 def subscribers() -> None:
     """Find, add, import and export people.
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from broadcaster.sheet import Sheet
 
 SHOWN = 10  # spoilt rows and changes listed for a person
+COLUMNS = 24
 
 
 @click.command("import", short_help="Put the people of a CSV file on a list.")
@@ -109,7 +110,9 @@ def import_(
         if not dry_run and (figures.moves or not interactive()):
             ask(f"Import {count(figures.moves, 'person', 'people')} into {into.name!r}?", yes=yes)
         if not dry_run:
-            number, figures = job.apply(file=file.name, digest=text.digest, who=house.who, consent=tidy_line(consent))
+            number, figures = job.apply(
+                file=clean(file.name), digest=text.digest, who=house.who, consent=tidy_line(consent)
+            )
         if as_json:
             _json(job, sheet, figures, number)
         elif number is not None:
@@ -184,11 +187,12 @@ def _asked(text: Text) -> str:
 
 def _show(job: Intake, sheet: Sheet, figures: Figures, name: str) -> None:
     """The difference that the file would make."""
-    read = ", ".join(f"{clean(c.header)} → {c.keep or c.field}" for c in sheet.columns if c.field)
-    say(f"columns: {read}")
+    read = [f"{clean(c.header)} → {c.keep or c.field}" for c in sheet.columns if c.field]
+    more = f", … and {len(read) - COLUMNS} more" if len(read) > COLUMNS else ""
+    say(f"columns: {', '.join(read[:COLUMNS])}{more}")
     for note in sheet.notes:
         say(f"note: {clean(note)}")
-    out(f"{figures.rows:,} rows")
+    out(count(figures.rows, "row"))
     for number, what in (
         (figures.new, f"new on {name!r}"),
         (figures.changed, "changed"),

@@ -9,7 +9,7 @@ from broadcaster.cli.people import Noun, mailbox_of, stream, tried
 from broadcaster.cli.say import dry_run_option, dump, json_option, moment, out, say, table
 
 
-@click.group(cls=Noun)
+@click.group(cls=Noun, subcommand_metavar="[TEXT | VERB [ARGS]...]")
 def suppressions() -> None:
     """Show and change who must not be mailed.
 
