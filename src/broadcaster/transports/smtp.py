@@ -11,6 +11,7 @@ import asyncio
 import functools
 import os
 import re
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -519,8 +520,12 @@ class _Door:
             return Reply(Stage.CONNECT, 554, f"5.7.5 the relay's certificate is not valid: {cause.verify_message}")
         if isinstance(error, aiosmtplib.SMTPResponseException) and 200 <= error.code < 600:
             return _reply(self.stage, (error.code, str(error.message).encode("utf-8", "surrogateescape")))
-        why = _clean(str(getattr(error, "message", "") or error) or type(error).__name__)
         where = f"{self.relay.host}:{self.relay.port}"
+        if isinstance(cause, OSError) and (cause.errno or 0) > 0 and not isinstance(cause, socket.gaierror):
+            return Silence(after_dot=False, why=f"{where}: {os.strerror(cause.errno or 0).lower()}")
+        if isinstance(cause, socket.gaierror):
+            return Silence(after_dot=False, why=f"{where}: this name is not known ({_clean(str(cause.strerror))})")
+        why = _clean(str(getattr(error, "message", "") or error) or type(error).__name__)
         return Silence(after_dot=False, why=why if where in why or self.relay.host in why else f"{where}: {why}")
 
 
