@@ -497,7 +497,7 @@ def test_an_export_holds_only_who_would_be_mailed(here: Here) -> None:
 
 
 values = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=15)
-names = st.sampled_from(["city", "first_name", "naam", "note", "mail", "خانه", "e_mail", "nom"]) | values.map(
+names = st.sampled_from(["city", "first", "first_name", "naam", "note", "mail", "خانه", "e_mail", "nom"]) | values.map(
     field_name
 )
 subscribers = st.dictionaries(

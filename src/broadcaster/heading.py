@@ -15,6 +15,7 @@ from functools import lru_cache
 from broadcaster.errors import SheetError
 
 OWN = ("email", "name", "language", "timezone")
+PARTS = ("first", "last")
 NAME_LIMIT = 64
 COLUMNS_LIMIT = 1_000
 
@@ -62,14 +63,14 @@ _ALIKE = str.maketrans({"ي": "ی", "ى": "ی", "ك": "ک", "ة": "ه", "ە": "�
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading as written, and the field it fills: one of OWN, `first`, `last`, a custom one, or "" for none.
+    """A heading as written, and the field it fills: one of OWN, a custom one, or "" for none.
 
-    `keep` is the custom field that a first or last name fills besides the name.
+    `part` says that it is part of a name as well: `first` or `last`.
     """
 
     header: str
     field: str
-    keep: str = ""
+    part: str = ""
 
 
 @lru_cache(maxsize=4096)
@@ -102,6 +103,7 @@ def columns(header: Sequence[str], wanted: Mapping[int, str], email: int) -> tup
     # a file that we wrote ourselves is read by the letter, or a `first_name` would fill an empty name
     ours = tuple(header[: len(OWN)]) == OWN
     taken = {"email", *wanted.values()}
+    parts = set[str]()
     found = []
     for place, written in enumerate(header):
         own = "" if ours and place >= len(OWN) else meaning(written)
@@ -109,11 +111,13 @@ def columns(header: Sequence[str], wanted: Mapping[int, str], email: int) -> tup
             found.append(Column(written, wanted.get(place, "email")))
         elif not field_name(written):
             found.append(Column(written, ""))
-        elif own and own not in taken:
+        elif own in OWN and own not in taken:
             taken.add(own)
-            found.append(Column(written, own, _free(written, taken) if own in ("first", "last") else ""))
+            found.append(Column(written, own))
         else:
-            found.append(Column(written, _free(written, taken)))
+            part = own if own in PARTS and own not in parts else ""
+            parts.add(part)
+            found.append(Column(written, _free(written, taken), part))
     return tuple(found)
 
 

@@ -19,7 +19,7 @@ from broadcaster import language
 from broadcaster.address import fast
 from broadcaster.cell import mailbox, tidy, tidy_line
 from broadcaster.errors import AddressError, BadData, SheetError
-from broadcaster.heading import Column, columns, hints_at_email, mapped, meaning, place_of
+from broadcaster.heading import OWN, Column, columns, hints_at_email, mapped, meaning, place_of
 
 ROW_LIMIT = 1_000_000  # characters; a row over several lines that is longer is a quotation mark that was never closed
 HEAD_LINES = 60  # how far down a heading is looked for
@@ -72,12 +72,9 @@ class Sheet:
             raise SheetError("no column of addresses is left", hint="name it with --map HEADING=email")
         self._email = place["email"]
         self._name, self._language, self._timezone = (place.get(each) for each in ("name", "language", "timezone"))
-        self._parts = (place.get("first"), place.get("last"))
-        self._fields = [
-            (number, column.keep or column.field)
-            for number, column in enumerate(self.columns)
-            if column.keep or column.field not in ("", "email", "name", "language", "timezone")
-        ]
+        parts = {column.part: number for number, column in enumerate(self.columns) if column.part}
+        self._parts = (parts.get("first"), parts.get("last"))
+        self._fields = [(number, field) for field, number in place.items() if field not in OWN]
         self._nameless = [number for number, column in enumerate(self.columns) if not column.header]
         self._dropped: set[int] = set()
         self._tags: dict[str, str] = {"": ""}

@@ -311,7 +311,13 @@ def unsubscribe(house: House, address: str, lists: tuple[str, ...], reason: str,
 
 @subscribers.command("export", short_help="Write people as CSV or JSON lines.")
 @list_option(help="Only who is on LIST; otherwise everybody who is on any.")
-@click.option("-o", "output", metavar="FILE", type=click.Path(path_type=Path), help="A new file, for your eyes only.")
+@click.option(
+    "-o",
+    "output",
+    metavar="FILE",
+    type=click.Path(readable=False, path_type=Path),
+    help="A new file, for your eyes only.",
+)
 @json_option
 @click.pass_obj
 def export(house: House, of: str | None, output: Path | None, as_json: bool) -> None:

@@ -42,7 +42,7 @@ COLUMNS = 24
 
 
 @click.command("import", short_help="Put the people of a CSV file on a list.")
-@click.argument("file", metavar="FILE", type=click.Path(allow_dash=True, path_type=Path))
+@click.argument("file", metavar="FILE", type=click.Path(allow_dash=True, readable=False, path_type=Path))
 @list_option(required=True, help="The list they join.")
 @click.option(
     "--map",
@@ -187,7 +187,7 @@ def _asked(text: Text) -> str:
 
 def _show(job: Intake, sheet: Sheet, figures: Figures, name: str) -> None:
     """The difference that the file would make."""
-    read = [f"{clean(c.header)} → {c.keep or c.field}" for c in sheet.columns if c.field]
+    read = [f"{clean(c.header)} → {c.field}" for c in sheet.columns if c.field]
     more = f", … and {len(read) - COLUMNS} more" if len(read) > COLUMNS else ""
     say(f"columns: {', '.join(read[:COLUMNS])}{more}")
     for note in sheet.notes:
@@ -224,7 +224,7 @@ def _json(job: Intake, sheet: Sheet, figures: Figures, number: int | None) -> No
         **counted,
         "import": number,
         "notes": list(sheet.notes),
-        "columns": {c.header: c.keep or c.field for c in sheet.columns if c.field},
+        "columns": {c.header: c.field for c in sheet.columns if c.field},
     }
     stdout = sys.stdout
     stdout.write(json.dumps(rest, ensure_ascii=False)[:-1] + ', "invalid": [')
