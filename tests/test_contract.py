@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +14,7 @@ import pytest
 
 from broadcaster.cli import _run
 from tests.conftest import Place, Ran
+from tests.lab.server import Rule, running
 
 STATEMENT = """---
 subject: Water
@@ -133,3 +138,99 @@ def test_a_damaged_database_is_a_configuration_error(peopled: Place, here: Calla
     file.write_bytes(whole)
     for words in (("lists",), ("status",), ("subscribers",), ("run",), ("send", "june", "--list", "news", "--yes")):
         assert _run(["-C", str(peopled.root), *words]) in (0, 65, 78)
+
+
+def test_a_folder_that_cannot_be_looked_into_is_a_configuration_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _run(["-C", "a" * 5000, "status"]) == 78
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert _run(["status"]) == 78
+
+
+# the world around a command
+
+
+def ended(place: Place, shell: str, **env: str) -> tuple[int, bytes, bytes]:
+    """The status of the program within a line of shell; `$B` is its name."""
+    script = f"{shlex.join(place.command())} {shell}"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", script],
+        capture_output=True,
+        env={**os.environ, **env},
+        timeout=60,
+        check=False,
+    )
+    assert b"Traceback" not in done.stderr
+    assert b"a defect of ours" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("shell", "status"),
+    [
+        ("subscribers --json | head -c 5", 0),
+        ("subscribers --json > /dev/full", 73),
+        ("lists --json >&-", 0),
+        ("status 7 2> /dev/full", 65),
+        ("status 7 2>&-", 65),
+        ("subscribers import - --list news --yes <&-", 65),
+        ("send june --list news --yes <&- >&- 2>&-", 0),
+        ("subscribers $'\\xff'", 2),
+        ("prepare june --list news --exclude $'\\xff'", 2),
+        ("check $'\\xff'", 65),
+    ],
+)
+def test_streams_that_are_closed_full_or_no_text_are_told_by_the_status(
+    peopled: Place, shell: str, status: int
+) -> None:
+    if "/dev/full" in shell and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    assert ended(peopled, shell)[0] == status
+
+
+def test_data_is_utf_8_in_any_locale(peopled: Place) -> None:
+    strange = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    for shell in ("subscribers --json", "subscribers export", "subscribers"):
+        status, out, _ = ended(peopled, shell, **strange)
+        assert status == 0
+        assert "هدى" in out.decode("utf-8")
+
+
+# two at once
+
+
+def until(true: Callable[[], bool]) -> None:
+    for _ in range(400):
+        if true():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not come to that")
+
+
+def test_what_was_handed_over_ends_as_finished(peopled: Place) -> None:
+    peopled.statement("july", en=STATEMENT)
+    with running(Rule("dot", delay=1.0)) as lab:
+        peopled.configure(lab.port, connections=1)
+        first = peopled.start("send", "june", "--list", "news", "--yes")
+        until(lambda: bool(lab.messages))
+        peopled.run("send", "july", "--list", "news", "--yes", status=75)
+        assert first.wait(30) == 0, first.communicate()
+        first.communicate()
+    assert [of["state"] for of in peopled.run("mailings", "--json").json] == ["finished", "finished"]
+
+
+def test_who_is_stopped_says_so_by_the_status(peopled: Place) -> None:
+    with running(Rule("dot", delay=1.0)) as lab:
+        peopled.configure(lab.port, connections=1)
+        peopled.run("prepare", "june", "--list", "news")
+        for number, words in enumerate((("send", "1", "--yes"), ("run",)), start=1):
+            going = peopled.start(*words)
+            until(lambda number=number: len(lab.sessions) == number and "DATA" in lab.sessions[-1].verbs)  # type: ignore[misc]
+            going.send_signal(signal.SIGINT)
+            going.communicate(timeout=30)
+            assert going.returncode == 130, words
+    assert peopled.run("status", "1", "--json").json["accepted"] == 2

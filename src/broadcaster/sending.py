@@ -374,8 +374,9 @@ class Turn:
         # what the engine could not give back (an aborted connection) is settled as after a crash
         self._hands.ledger.recover(rebooted=False)
         now = int(self._hands.clock())
-        for number in begun:
-            self._hands.ledger.finish_if_done(number, now)
+        # also what was handed over and sent meanwhile
+        for of in self._hands.ledger.mailings(states=(m.State.SENDING,)):
+            self._hands.ledger.finish_if_done(of.id, now)
 
     def _until(self, begun: list[int]) -> int | None:
         """When the next round is worth while: the next deferred one, or a first wait for what could not be tried."""

@@ -170,10 +170,14 @@ def find(start: Path | None, env: Mapping[str, str]) -> Workspace:
     Raises ConfigError (78) when there is none.
     """
     given = start or (Path(env["BROADCASTER_WORKSPACE"]) if env.get("BROADCASTER_WORKSPACE") else None)
-    place = (given or Path.cwd()).absolute()
-    for folder in (place, *place.parents):
-        if (folder / CONFIG).is_file():
-            return Workspace(folder.resolve())
+    try:
+        place = (given or Path.cwd()).absolute()
+        for folder in (place, *place.parents):
+            if (folder / CONFIG).is_file():
+                return Workspace(folder.resolve())
+    except OSError as error:
+        # a folder that is not ours to look into, a current folder that was deleted
+        raise ConfigError((error.strerror or str(error)).lower(), where=str(given or ".")) from None
     raise ConfigError(
         f"no {CONFIG} in {place} or any folder above it",
         hint="`broadcaster init DIR` makes a workspace; -C DIR or BROADCASTER_WORKSPACE names one",

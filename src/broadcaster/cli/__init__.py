@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from broadcaster import __version__
-from broadcaster.errors import BroadcasterError, Interrupted
+from broadcaster.errors import BroadcasterError, Interrupted, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +101,7 @@ class Menu(click.Group):
     "-C",
     "directory",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=click.Path(readable=False, path_type=Path),
     help="The workspace, or a folder in it. Otherwise BROADCASTER_WORKSPACE, else the current folder or one above it.",
 )
 @click.pass_context
@@ -121,7 +123,21 @@ def broadcaster(ctx: click.Context, directory: Path | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its status; no traceback reaches a person."""
     os.umask(0o077)
+    _open_streams()
     sys.exit(_run(arguments))
+
+
+def _open_streams() -> None:
+    """Data is UTF-8 wherever it goes; a terminal that cannot show a character is shown its number."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            # closed by whoever called us: the next file we open would take its place, and be written into
+            os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
+            nowhere = open(descriptor, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, nowhere)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -138,20 +154,33 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _complain(error)
     except (KeyboardInterrupt, click.Abort):
         return _complain(Interrupted("interrupted", hint="nothing is half done; run the same command again"))
-    except BrokenPipeError:
-        # the reader of a pipe has gone (`| head`); what is still buffered goes nowhere
+    except (BrokenPipeError, SystemExit):
+        # the reader of a pipe has gone (`| head`), or click says so in its way; what is still buffered goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except UnicodeEncodeError as error:
+        return _strange(arguments, error)
     except Exception as error:
         return _defect(error)
+
+
+def _strange(arguments: Sequence[str] | None, error: UnicodeEncodeError) -> int:
+    """Bytes that are no text come in as half characters, which nothing can keep or print."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if any("\udc80" <= character <= "\udcff" for word in given for character in word):
+        return _complain(
+            Unanswered("an argument is not text in UTF-8", hint="see `locale`; a terminal should be UTF-8")
+        )
+    return _defect(error)
 
 
 def _complain(error: BroadcasterError) -> int:
     from broadcaster.cli.say import clean
 
-    print(f"broadcaster: {clean(str(error))}", file=sys.stderr)  # noqa: T201
-    if error.hint:
-        print(f"  hint: {clean(error.hint)}", file=sys.stderr)  # noqa: T201
+    with contextlib.suppress(OSError):  # nobody can be told; the status still says it
+        print(f"broadcaster: {clean(str(error))}", file=sys.stderr)  # noqa: T201
+        if error.hint:
+            print(f"  hint: {clean(error.hint)}", file=sys.stderr)  # noqa: T201
     return error.status
 
 

@@ -55,7 +55,7 @@ COPY = """\
 
 
 @click.command()
-@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(readable=False, path_type=Path))
 @dry_run_option
 @json_option
 def demo(directory: Path | None, dry_run: bool, as_json: bool) -> None:

@@ -43,7 +43,7 @@ The first steps, with people who do not exist and mail that goes to nobody:
 
 
 @click.command()
-@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(readable=False, path_type=Path))
 @dry_run_option
 @json_option
 @click.pass_context

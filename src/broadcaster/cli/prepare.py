@@ -156,7 +156,7 @@ def duration(house: House, number: int) -> str:
     from broadcaster.pace import duration_of
 
     longest = [duration_of(relay.limits, -(-number // len(house.config.relays))) for relay in house.config.relays]
-    if not any(longest):
+    if not any(relay.limits for relay in house.config.relays):
         return "as long as the relay needs: no limit is set"
     return f"{'about ' + span(max(longest)) if max(longest) >= 1 else 'less than a second'} at these limits"
 

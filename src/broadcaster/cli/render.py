@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "folder",
     metavar="DIR",
     required=True,
-    type=click.Path(path_type=Path),
+    type=click.Path(readable=False, path_type=Path),
     help="Where the files go; it is made if it is not there.",
 )
 @dry_run_option

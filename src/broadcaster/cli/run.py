@@ -6,7 +6,7 @@ import click
 
 from broadcaster.cli.house import House
 from broadcaster.cli.say import counts, dry_run_option, dump, json_option, say
-from broadcaster.errors import SenderAtWork
+from broadcaster.errors import Interrupted, SenderAtWork
 
 
 @click.command()
@@ -27,7 +27,7 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
 
     \b
     Exit statuses: 0 done, or nothing was due; 69 no relay would talk to us; 75 another process is sending;
-    78 configuration.
+    78 configuration; 130 interrupted.
     """
     house: House = ctx.obj
     if not house.workspace.database.exists():
@@ -80,4 +80,6 @@ def _send(ctx: click.Context, house: House, numbers: list[int], *, as_json: bool
     for of in ended:
         reason = f" ({of.reason})" if of.reason else ""
         say(f"mailing {of.id} of {of.statement}: {counts(of.words())}; {of.state.word}{reason}")
+    if turn.stopped:
+        raise Interrupted("stopped cleanly; nobody is lost", hint="the next `run` goes on")
     refuse_if_nobody_talked(house, turn, "the next `run` tries again")
