@@ -95,7 +95,7 @@ class Missing(Undefined):
 
 
 class Unknown(StrictUndefined):
-    """A name that nobody gave a meaning. An attribute may be asked for in a condition, and is false there."""
+    """A name that nobody gave a meaning. In a condition, an attribute or a macro's parameter may lack, and is false."""
 
     __slots__ = ()
 
@@ -110,7 +110,7 @@ class Unknown(StrictUndefined):
         return f"no such name: {self._undefined_name}"
 
     def __bool__(self) -> bool:  # type: ignore[override]
-        if not isinstance(self._undefined_obj, Record):
+        if not self._undefined_hint and not isinstance(self._undefined_obj, Record):
             self._fail_with_undefined_error()
         return False
 

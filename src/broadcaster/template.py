@@ -308,6 +308,8 @@ _STYLES: Final = frozenset(["style"])
 
 def _bounded(page: str, file: str) -> None:
     """Styles take time in proportion to rules × elements: refuse what no mail needs, before it takes minutes."""
+    if not page:
+        raise StatementError("is empty", where=file, hint="{{ statement.body }} is where the text goes")
     style = sum(span.end - span.start for span in markup.spans(page) if span.element == "style")
     if len(page) > _HTML_LIMIT or style > _STYLE_LIMIT or page.count("<") * page.count("{") > _MATCHES_LIMIT:
         raise StatementError(
