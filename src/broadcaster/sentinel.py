@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable
 from enum import StrEnum
 
+from broadcaster.errors import StatementError
+
 
 class Kind(StrEnum):
     """What a sentinel stands for."""
@@ -26,6 +28,7 @@ class Kind(StrEnum):
     SET = "s"
 
 
+_MOST = 99_999
 TAGS = frozenset([Kind.IF, Kind.FOR, Kind.MIDDLE, Kind.END, Kind.SET])
 _TAG_LETTERS = "".join(sorted(TAGS))
 
@@ -45,6 +48,8 @@ class Sentinels:
         self.any = re.compile(rf";Q{salt}[{_TAG_LETTERS}][0-9]{{5}}Z;|Q{salt}[{Kind.VALUE}{Kind.CONSTANT}][0-9]{{5}}Z")
 
     def make(self, kind: Kind, number: int) -> str:
+        if number > _MOST:
+            raise StatementError(f"has more than {_MOST:,} values and tags", hint="shorten its loops")
         word = f"Q{self._salt}{kind}{number:05}Z"
         return f";{word};" if kind in TAGS else word
 
