@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -234,3 +236,30 @@ def test_who_is_stopped_says_so_by_the_status(peopled: Place) -> None:
             going.communicate(timeout=30)
             assert going.returncode == 130, words
     assert peopled.run("status", "1", "--json").json["accepted"] == 2
+
+
+def test_a_statement_is_not_named_like_a_mailing(peopled: Place, here: Callable[..., Ran]) -> None:
+    (peopled.root / "statements" / "12.md").write_text(STATEMENT, encoding="utf-8")
+    for words in (("check", "12"), ("prepare", "12", "--list", "news"), ("send", "12", "--yes")):
+        here(*words, status=65)
+
+
+def test_a_demo_that_is_only_foreseen_is_one_value(here: Callable[..., Ran]) -> None:
+    assert len(here("demo", "--dry-run", "--json").json["commands"]) == 4
+
+
+def test_a_long_import_ends_no_sending(peopled: Place) -> None:
+    """Half a minute of another's transaction is waited for: what was accepted meanwhile is written down after it."""
+    from broadcaster.db import BUSY_SECONDS
+
+    assert BUSY_SECONDS >= 60
+    with running() as lab:
+        peopled.configure(lab.port)
+        peopled.run("prepare", "june", "--list", "news")
+        with closing(sqlite3.connect(peopled.root / "subscribers" / "broadcaster.db", isolation_level=None)) as other:
+            other.execute("begin immediate")
+            going = peopled.start("send", "1", "--yes")
+            time.sleep(1.5)
+            other.execute("rollback")
+        going.communicate(timeout=30)
+    assert going.returncode == 0

@@ -18,7 +18,8 @@ from typing import TypeGuard
 
 from broadcaster.errors import CannotWrite, ConfigError, NotAllowed
 
-BUSY_SECONDS = 10.0
+# how long a write waits for another: an import of a million is one transaction, and no sender may die of it
+BUSY_SECONDS = 120.0
 
 # Name of the migration → its statements. One that has been released is never edited: add another.
 SCHEMA: dict[str, str] = {

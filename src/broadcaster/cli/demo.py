@@ -83,8 +83,12 @@ def demo(directory: Path | None, dry_run: bool, as_json: bool) -> None:
         ["send", SAMPLE, "--list", LIST, "--yes"],
     ]
     if dry_run:
-        for step in [["init"], *steps]:
-            out(_command(step))
+        commands = [_command(step) for step in [["init"], *steps]]
+        if as_json:
+            dump({"commands": commands})
+            return
+        for command in commands:
+            out(command)
         return
     place = directory or Path(tempfile.mkdtemp(prefix="broadcaster-demo-"))
     say(style(f"$ broadcaster init {clean(place)}", err=True, bold=True))
