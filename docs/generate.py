@@ -5,12 +5,15 @@ What is said twice is soon said differently; so what the code knows, the code sa
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 import click
+from tests.test_house import ALL, HOUSE, level
+from tests.test_house import rooms as room
 
 from broadcaster import delivery, errors, mailing, proof
 from broadcaster.cli import COMMANDS, broadcaster
@@ -104,7 +107,30 @@ def checks() -> str:
     return intro + "\n".join(["| rule | level | meaning |", "|---|---|---|", *rows]) + "\n"
 
 
+def rooms() -> str:
+    """Every room of the house by its floor, with the first line of what it says of itself."""
+    titles = ("Errors", "Nouns: pure", "Hands: each touches one thing in the world", "Story: the verbs", "Voice")
+    intro = (
+        "The source is a house: voice → story → hands → nouns → errors. A room imports what is below it and never what"
+        " is above; members of a folder do not know each other. `tests/test_house.py` states the rule. Begin with"
+        " `broadcast.py`."
+    )
+    pages = [f"# Rooms\n\n{intro}\n"]
+    for floor in reversed(range(len(titles))):
+        pages.append(f"## {titles[floor]}\n\n| room | what it is |\n|---|---|")
+        for name, path in ALL.items():
+            text = (
+                ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) if level(room(name)) == floor else None
+            )
+            if text:
+                place = path.relative_to(HOUSE).as_posix()
+                pages.append(f"| `{place}` | {' '.join(text.split(chr(10) * 2)[0].split())} |")
+        pages.append("")
+    return "\n".join(pages)
+
+
 MADE = {
+    "rooms.md": rooms,
     "commands.md": commands,
     "states.md": states,
     "schema.md": schema,
