@@ -25,6 +25,7 @@ docs: $(VENV)/dev
 bench: $(VENV)/dev
 	$(BIN)/python -m bench.people
 	$(BIN)/python -m bench.render
+	$(BIN)/python -m bench.sign
 	$(BIN)/python -m bench.send
 
 $(BIN)/python:

@@ -21,6 +21,7 @@ HOMES = {
     "aiosmtplib": {"transports"},
     "sqlite3": {"db", "roster", "intake", "ledger"},
     "sqlite_utils": {"db"},
+    "cryptography": {"dkim"},
     "idna": {"address"},
     "uvloop": {"cli"},
 }

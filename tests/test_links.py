@@ -76,6 +76,12 @@ def test_a_leave_link_escapes_what_has_a_meaning_in_a_uri() -> None:
     assert leave_uri("a&b?c%d@example.org", "t") == "mailto:a%26b%3Fc%25d@example.org?subject=leave-t"
 
 
+@given(ids)
+def test_a_leave_page_carries_the_token_of_the_mail(number: int) -> None:
+    page = SIGNER.leave_page("https://news.example.org", number)
+    assert SIGNER.read(Purpose.LEAVE, page.removeprefix("https://news.example.org/leave/")) == number
+
+
 def test_a_short_key_is_refused_and_no_key_is_shown() -> None:
     with pytest.raises(ConfigError, match="32 are needed"):
         Signer(b"short")

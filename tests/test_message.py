@@ -8,6 +8,7 @@ import email.policy
 import quopri
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from email.message import EmailMessage
 
 import pytest
@@ -193,10 +194,31 @@ def test_one_program_makes_many_copies_that_know_nothing_of_each_other() -> None
     assert body(read(program.render(copy_for("B"))), "plain") == "\n"
 
 
+def test_one_click_is_https_first_and_the_pair_to_the_letter() -> None:
+    page = "https://news.water.example/leave/" + "a" * 150
+    mail = "mailto:leave@water.example?subject=leave-abc"
+    octets = message.compile(merge_of(), MAIL).render(
+        replace(copy_for("Ali"), unsubscribe=(page, mail), one_click=True, mailing=12)
+    )
+    fit_for_smtp(octets)
+    assert f"\r\nList-Unsubscribe: <{page}>,\r\n <{mail}>\r\n".encode() in octets
+    assert octets.count(b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n") == 1
+    assert b"\r\nFeedback-ID: mailing-12:list-news:water-example\r\n" in octets
+
+
+@given(st.from_regex(r"[a-z0-9-]{1,20}(\.[a-z0-9-]{1,20}){1,3}", fullmatch=True))
+def test_a_sender_id_has_five_to_fifteen_letters_and_none_with_a_meaning(domain: str) -> None:
+    assert re.fullmatch(r"[a-z0-9-]{5,15}", message.sender_id(f"news@{domain}"))
+
+
 def test_the_header_is_the_one_intended_and_no_other() -> None:
     found = read(message.compile(merge_of(), MAIL).render(copy_for("Ali")))
     assert {name: str(value) for name, value in found.items()} == {
         "Date": "Thu, 01 Jan 2026 00:00:00 +0000",
+        "Feedback-ID": "test:list-news:water-example",
+        "List-Help": "<mailto:office@water.example?subject=help>",
+        "List-Owner": "<mailto:office@water.example>",
+        "List-Post": "NO",
         "From": "الماء للجميع <news@water.example>",
         "Reply-To": "office@water.example",
         "To": "Ali <ali@b.example>",

@@ -95,9 +95,33 @@ def test_a_postal_address_must_be_set_and_shown() -> None:
     assert rules(case(plain="{{ links.leave }}")) == ["no-postal-address"]
 
 
-def test_a_key_whose_absence_changes_the_mail_is_an_error() -> None:
-    settings = CONFIG + '[dkim]\ndomain = "example.org"\nselector = "s"\nkey_file = "k"'
-    assert rules(case(settings=settings)) == ["not-built"]
+def test_a_key_whose_absence_changes_the_mail_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "_UNBUILT", (("some.key", lambda _: True, "error", "does nothing yet"),))
+    assert rules(case()) == ["not-built"]
+
+
+DKIM = '[dkim]\ndomain = "example.org"\nselector = "s"\nkey_file = "k"\n'
+ONE_CLICK = CONFIG.replace("[links]", '[links]\nsite = "https://news.example.org"\none_click = true')
+
+
+def test_one_click_needs_a_signature_and_https() -> None:
+    assert rules(case(settings=ONE_CLICK + DKIM)) == []
+    assert rules(case(settings=ONE_CLICK)) == ["one-click"]
+    plain = ONE_CLICK.replace("https://news.example.org", "http://127.0.0.1:8000")
+    assert rules(case(settings=plain + DKIM)) == ["one-click"]
+
+
+def test_one_click_alone_is_a_way_to_leave() -> None:
+    assert rules(case(settings=ONE_CLICK.replace("leave_mailto", "# leave_mailto") + DKIM)) == []
+
+
+@pytest.mark.parametrize(
+    ("domain", "fits"),
+    [("example.org", True), ("mail.example.org", True), ("example.com", False), ("badexample.org", False)],
+)
+def test_whoever_signs_for_another_domain_is_told(domain: str, fits: bool) -> None:
+    signed = CONFIG + DKIM.replace('"example.org"', f'"{domain}"')
+    assert rules(case(settings=signed)) == ([] if fits else ["unaligned"])
 
 
 def test_people_who_lack_a_printed_field_are_counted_at_its_line() -> None:

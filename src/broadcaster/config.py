@@ -195,9 +195,6 @@ class Config:
 
 _NO_EFFECT: Final = "has no effect yet"
 _UNBUILT: Final[tuple[tuple[str, Callable[[Config], bool], Literal["error", "warning"], str], ...]] = (
-    ("dkim", lambda c: c.dkim is not None, "error", "mail cannot be signed here yet: let the relay sign it"),
-    ("links.one_click", lambda c: c.links.one_click, "error", "nothing answers the https links yet: set it to false"),
-    ("links.site", lambda c: bool(c.links.site), "warning", f"{_NO_EFFECT}: there are no web pages"),
     ("sender.staff", lambda c: bool(c.sender.staff), "warning", f"{_NO_EFFECT}: no digests are mailed"),
     ("time.quiet", lambda c: bool(c.time.quiet), "warning", f"{_NO_EFFECT}: mail goes out at any hour"),
     (

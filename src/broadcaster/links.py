@@ -84,6 +84,10 @@ class Signer:
         """The URI in the footer and in List-Unsubscribe (RFC 2369 §3.2): a mail whose subject carries the token."""
         return leave_uri(address, self.token(Purpose.LEAVE, number))
 
+    def leave_page(self, site: str, number: int) -> str:
+        """The same on the web: a page with a button, which also answers a mail program's own (RFC 8058)."""
+        return f"{site}/leave/{self.token(Purpose.LEAVE, number)}"
+
     def _mac(self, purpose: str, octets: bytes) -> bytes:
         # a purpose never holds NUL, so no two pairs share a text
         return hmac.digest(self._key, f"broadcaster {purpose}".encode() + b"\0" + octets, "sha256")[:_MAC_OCTETS]
@@ -102,7 +106,12 @@ def marked(base: str, token: str) -> str:
 
 
 def leave_uri(address: str, token: str) -> str:
-    """A mailto URI (RFC 6068 §2) with the token in its subject; characters with a meaning in URIs are escaped."""
+    """A mailto URI with the token in its subject."""
+    return f"{mailto(address)}?subject=leave-{token}"
+
+
+def mailto(address: str) -> str:
+    """A mailto URI (RFC 6068 §2); characters with a meaning in URIs are escaped."""
     local, _, domain = address.rpartition("@")
     escaped = "".join(c if c.isalnum() or c in "-._~+!$'*" else f"%{ord(c):02X}" for c in local)
-    return f"mailto:{escaped}@{domain}?subject=leave-{token}"
+    return f"mailto:{escaped}@{domain}"

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from broadcaster import encoding, headers
 from broadcaster.errors import StatementError
+from broadcaster.links import mailto
 from broadcaster.merge import PLACES, ROOTS, MergeTemplate, Place, as_header
 from broadcaster.subscriber import Subscriber
 
@@ -76,6 +77,8 @@ class Copy:
     unsubscribe: tuple[str, ...]  # URIs of List-Unsubscribe, the most preferred first, without <>
     date: int  # seconds since the epoch, UTC
     web_copy: str = ""
+    mailing: int = 0  # its number; 0: a copy that is in none
+    one_click: bool = False  # the first of `unsubscribe` is https and takes a POST (RFC 8058)
 
 
 class Rendered(NamedTuple):
@@ -94,8 +97,8 @@ class Program:
         self._file = merge.file
         self._names = _Names()
         self._subject = _subject(merge, mail, self._names)
-        self._text = _Part(merge.text, self._names)
-        self._html = _Part(merge.html, self._names)
+        self._text = _Part(merge.text, merge.language, self._names)
+        self._html = _Part(merge.html, merge.language, self._names)
         # what is the same in every copy, from the top to the bottom
         self._from = headers.mailbox("From", mail.name, mail.address)
         if mail.reply_to:
@@ -105,8 +108,12 @@ class Program:
         inner, outer = f"=_{mark}.a", f"=_{mark}.m"
         alternative = f'Content-Type: multipart/alternative; boundary="{inner}"\r\n'
         mixed = f'Content-Type: multipart/mixed; boundary="{outer}"\r\n\r\n--{outer}\r\n'
+        office = mailto(mail.reply_to or mail.address)
         self._mime = (
-            headers.raw("Content-Language", merge.language)
+            headers.uris("List-Help", (f"{office}?subject=help",))
+            + headers.uris("List-Owner", (office,))
+            + "List-Post: NO\r\n"  # RFC 2369 §3.4: nobody but us writes to the list
+            + headers.raw("Content-Language", merge.language)
             + "X-Auto-Response-Suppress: OOF, AutoReply\r\nMIME-Version: 1.0\r\n"
             + (mixed if mail.files else "")
             + f"{alternative}\r\n--{inner}\r\n"
@@ -117,7 +124,8 @@ class Program:
         end = f"--{outer}--\r\n".encode() if files else b""
         self._end = f"\r\n--{inner}--\r\n".encode() + files + end
         self._dates: tuple[int, str] = (-1, "")
-        self._lists: dict[tuple[str, str], str] = {}
+        self._sender_id = sender_id(mail.address)
+        self._lists: dict[tuple[str, str, int], str] = {}
 
     def render(self, copy: Copy) -> bytes:
         """The whole message: CRLF, 7 bit (but for a non-ASCII address), no line over 998 octets or with a dot first.
@@ -145,12 +153,18 @@ class Program:
         if at != copy.date:
             date = headers.date(copy.date)
             self._dates = copy.date, date
-        key = (copy.list_title, copy.list_id)
+        key = (copy.list_title, copy.list_id, copy.mailing)
         if (of_list := self._lists.get(key)) is None:
-            of_list = self._lists[key] = headers.mailbox("List-Id", as_header(copy.list_title), copy.list_id)
+            of_list = headers.mailbox("List-Id", as_header(copy.list_title), copy.list_id)
+            # counts of complaints at Gmail go by these words; none may stand in two places, or name a person
+            campaign = f"mailing-{copy.mailing}" if copy.mailing else "test"
+            of_list += headers.raw("Feedback-ID", f"{campaign}:list-{copy.list_name}:{self._sender_id}")
+            self._lists[key] = of_list
         to = headers.mailbox("To", as_header(copy.subscriber.name).strip(), copy.subscriber.address)
         message_id = headers.raw("Message-ID", copy.message_id)
         leave = headers.uris("List-Unsubscribe", copy.unsubscribe) if copy.unsubscribe else ""
+        if copy.one_click:
+            leave += "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"  # RFC 8058 §3.1, to the letter
         return f"{date}{self._from}{to}{subject}{message_id}{of_list}{leave}{self._mime}"
 
 
@@ -170,7 +184,7 @@ def plain(merge: MergeTemplate, copy: Copy) -> Rendered:
     """A copy by plain Jinja: slow, and the yardstick of `Program.render`. Raises StatementError."""
     from broadcaster.sandbox import for_merging
 
-    sandbox = for_merging()
+    sandbox = for_merging(merge.language)
     names = named(copy)
 
     def rendered(source: str) -> str:
@@ -240,19 +254,19 @@ _FACTS: Final[Mapping[tuple[str, str], Callable[[Copy], str]]] = {
 class _Part:
     """A text or HTML part, in the encoding that makes it shorter: quoted-printable for Latin, base64 for Arabic."""
 
-    def __init__(self, source: str, names: _Names) -> None:
+    def __init__(self, source: str, language: str, names: _Names) -> None:
         from broadcaster.sandbox import Workings, for_merging
 
         if len(encoding.quoted(source)) <= len(encoding.lines64(source.encode())):
             self.encoding = "quoted-printable"
             values = {place: _quoted(place, work) for place, work in PLACES.items()}
             self._join: Callable[[Iterator[str]], str] = "".join
-            self._run = for_merging().program(source, Workings(encoding.quoted, values, names.variable))
+            self._run = for_merging(language).program(source, Workings(encoding.quoted, values, names.variable))
         else:
             self.encoding = "base64"
             base64 = encoding.Base64()
             self._join = base64.joined
-            self._run = for_merging().program(source, Workings(base64.constant, PLACES, names.variable))
+            self._run = for_merging(language).program(source, Workings(base64.constant, PLACES, names.variable))
 
     def render(self, names: dict[str, Any]) -> str:
         return self._join(self._run(names))
@@ -282,12 +296,17 @@ def _subject(merge: MergeTemplate, mail: Mail, names: _Names) -> Callable[[dict[
     """The field that a person's Subject is. One that is the same for everyone is folded once."""
     from broadcaster.sandbox import Workings, for_merging
 
-    run = for_merging().program(merge.subject, Workings(str, PLACES, names.variable))
+    run = for_merging(merge.language).program(merge.subject, Workings(str, PLACES, names.variable))
     prefix = mail.prefix
     if "{{" not in merge.subject and "{%" not in merge.subject:
         whole = headers.unstructured("Subject", prefix + merge.subject)
         return lambda _names: whole
     return lambda names: headers.unstructured("Subject", prefix + "".join(run(names)).strip())
+
+
+def sender_id(address: str) -> str:
+    """The last word of Feedback-ID: the same in all mail of a domain, 5 to 15 of a-z, 0-9 and -."""
+    return address.rpartition("@")[2].lower().replace(".", "-")[:15].strip("-").ljust(5, "0")
 
 
 def _part_head(subtype: str, cte: str) -> str:

@@ -23,6 +23,7 @@ from broadcaster.message import compile as compiled
 
 if TYPE_CHECKING:
     from broadcaster.config import Config
+    from broadcaster.dkim import Seal
     from broadcaster.ledger import Part
     from broadcaster.links import Signer
     from broadcaster.subscriber import MailingList
@@ -46,6 +47,7 @@ class Frozen:
     address: str
     reply_to: str
     leave: str
+    site: str  # where one click is answered; empty: nowhere
     lists: Mapping[int, ListFacts]
     files: Mapping[str, str]
 
@@ -59,6 +61,8 @@ class Frozen:
                 "leave": self.leave,
                 "lists": {str(i): [facts.name, facts.list_id, facts.title] for i, facts in self.lists.items()},
                 "files": dict(self.files),
+                # not written where there is none: what was frozen earlier stays what it was
+                **({"site": self.site} if self.site else {}),
             }
         )
 
@@ -71,6 +75,7 @@ class Frozen:
             address=value["from"][1],
             reply_to=value["reply_to"],
             leave=value["leave"],
+            site=value.get("site", ""),
             lists={int(i): ListFacts(*facts) for i, facts in value["lists"].items()},
             files=value["files"],
         )
@@ -89,6 +94,7 @@ def freeze(
         address=str(config.sender.address),
         reply_to=str(config.sender.reply_to or ""),
         leave=str(config.links.leave_mailto or ""),
+        site=config.links.site if config.links.one_click else "",
         lists={of.id: ListFacts(of.name, of.list_id, of.title(language, default)) for of in lists},
         files=digests,
     )
@@ -105,6 +111,7 @@ class Press:
         signer: Signer,
         config: Config,
         *,
+        seal: Seal | None = None,
         prefix: str = "",
     ) -> None:
         self._frozen = {part.number: Frozen.from_json(part.template) for part in parts}
@@ -112,6 +119,7 @@ class Press:
         self._signer = signer
         self._return_path = str(config.returns.return_path or "")
         self._marks = {relay.name: config.marks(relay) for relay in config.relays}
+        self._seal = seal
         self._prefix = prefix
         self._programs: dict[int, Program] = {}
 
@@ -120,7 +128,9 @@ class Press:
         frozen = self._frozen[row.part]
         program = self._programs.get(row.part) or self._compile(row.part, frozen)
         facts = frozen.lists[row.list]
-        leave = self._signer.leave(frozen.leave, row.delivery) if frozen.leave else ""
+        mail = self._signer.leave(frozen.leave, row.delivery) if frozen.leave else ""
+        page = self._signer.leave_page(frozen.site, row.delivery) if frozen.site else ""
+        now = int(date.timestamp())
         message = program.render(
             Copy(
                 subscriber=row.subscriber,
@@ -128,11 +138,15 @@ class Press:
                 list_id=facts.list_id,
                 list_name=facts.name,
                 message_id=self._signer.message_id(row.delivery, frozen.address.rpartition("@")[2]),
-                leave=leave,
-                unsubscribe=(leave,) if leave else (),
-                date=int(date.timestamp()),
+                leave=page or mail,
+                unsubscribe=tuple(uri for uri in (page, mail) if uri),
+                date=now,
+                mailing=row.mailing,
+                one_click=bool(page),
             )
         )
+        if self._seal is not None:
+            message = self._seal.sealed(message, now)
         return Envelope(
             delivery=row.delivery,
             sender=self.return_path(row.delivery, relay, frozen),

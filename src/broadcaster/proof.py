@@ -44,13 +44,21 @@ RULES: Final[Mapping[str, Rule]] = {
         Level.ERROR, "The file, its tags and names can be read: no name that nobody has, no tag left open."
     ),
     "attachment": Rule(Level.ERROR, "Every attachment is there, beside the statement, and of a size that arrives."),
-    "no-way-to-leave": Rule(Level.ERROR, "Every part holds links.leave, and links.leave_mailto says where wishes go."),
+    "no-way-to-leave": Rule(
+        Level.ERROR, "Every part holds links.leave, and links.leave_mailto or links.one_click says where wishes go."
+    ),
     "link": Rule(Level.ERROR, "Links and images are whole addresses: in a mailbox there is no page to be relative to."),
     "no-default-language": Rule(Level.ERROR, "Who reads none of the languages gets the default one, so it is there."),
     "not-built": Rule(Level.ERROR, "No setting is needed whose absence would change the mail itself."),
     "empty-field": Rule(Level.WARNING, "Fields that are printed without a default are filled in for everybody."),
     "missing-language": Rule(Level.WARNING, "People get the statement in a language they read."),
     "unread-leave": Rule(Level.WARNING, "The address for leave wishes is one of the mailboxes that are read."),
+    "one-click": Rule(
+        Level.WARNING, "Mail programs offer one click: the link is https, and a DKIM signature covers it (RFC 8058)."
+    ),
+    "unaligned": Rule(
+        Level.WARNING, "The domain that signs is the sender's: else DMARC counts mail as unsigned (RFC 9989)."
+    ),
     "no-postal-address": Rule(Level.WARNING, "The sender's postal address is set and shown: many laws ask for it."),
     "no-effect": Rule(Level.WARNING, "No setting is relied on that does nothing yet."),
     "subject": Rule(Level.WARNING, "The subject is not cut off in a list of mails."),
@@ -143,7 +151,8 @@ def _leaving(case: Case) -> Iterator[Finding]:
     """Who cannot leave reports as spam, and may sue."""
     links = case.config.links
     if links.leave_mailto is None:
-        yield _found("no-way-to-leave", "links.leave_mailto is not set: nobody could leave", "broadcaster.toml")
+        if not links.one_click:
+            yield _found("no-way-to-leave", "links.leave_mailto is not set: nobody could leave", "broadcaster.toml")
     elif not case.config.returns.mailboxes:
         yield _found(
             "unread-leave",
@@ -160,6 +169,7 @@ def _leaving(case: Case) -> Iterator[Finding]:
 
 def _settings(case: Case) -> Iterator[Finding]:
     config = case.config
+    yield from _signing(config)
     for key, level, why in config.unbuilt():
         yield _found("not-built" if level == "error" else "no-effect", f"{key} {why}", "broadcaster.toml")
     if not config.sender.postal_address:
@@ -171,6 +181,25 @@ def _settings(case: Case) -> Iterator[Finding]:
             layout = case.statement.parts[merge.language].layout
             message = f"the {merge.language} part does not show sender.postal_address"
             yield _found("no-postal-address", message, f"templates/{layout}.txt")
+
+
+def _signing(config: Config) -> Iterator[Finding]:
+    """What makes mailbox programs trust a copy, or its leave link, less."""
+    if config.links.one_click and not config.links.site.startswith("https:"):
+        message = "links.site is not https: no mail program will offer one click"
+        yield _found("one-click", message, "broadcaster.toml")
+    if config.links.one_click and config.dkim is None:
+        yield _found(
+            "one-click",
+            "links.one_click counts only below a DKIM signature that covers it: set [dkim],"
+            " or ask whoever runs the relay whether it signs List-Unsubscribe and List-Unsubscribe-Post",
+            "broadcaster.toml",
+        )
+    if config.dkim is not None:
+        ours, theirs = config.dkim.domain, config.sender.address.domain
+        if not (f".{ours}".endswith(f".{theirs}") or f".{theirs}".endswith(f".{ours}")):
+            message = f"dkim.domain is {ours}, and mail comes from {theirs}: the signature speaks for somebody else"
+            yield _found("unaligned", message, "broadcaster.toml")
 
 
 def _flat(text: str) -> str:

@@ -39,7 +39,7 @@ class Copies:
             parts.append(Part(number, merge.language, frozen.to_json()))
             files.update(bodies)
         signer = Signer(secrets.token_bytes(KEY_OCTETS))
-        self._press = Press(parts, files.__getitem__, signer, config, prefix=prefix)
+        self._press = Press(parts, files.__getitem__, signer, config, seal=house.seal, prefix=prefix)
         self._relay = config.relays[0].name
 
     def of(self, person: Subscriber, language: str, now: int, relay: str | None = None) -> Envelope:

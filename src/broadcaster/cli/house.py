@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from broadcaster.config import Config
     from broadcaster.courier import Consignment, Courier
     from broadcaster.db import Db
+    from broadcaster.dkim import Seal
     from broadcaster.engines.local import LocalEngine
     from broadcaster.ledger import Ledger
     from broadcaster.links import Signer
@@ -80,6 +81,16 @@ class House:
 
         return Signer(self.workspace.key())
 
+    @cached_property
+    def seal(self) -> Seal | None:
+        """What signs our mail, where [dkim] asks for it. Raises ConfigError for a key that is missing or no good."""
+        of = self.config.dkim
+        if of is None:
+            return None
+        from broadcaster.dkim import Key, Seal
+
+        return Seal(of.domain, of.selector, Key.parse(self.workspace.signing_key(of.key_file), where=of.key_file))
+
     @property
     def hands(self) -> Hands:
         """What a round of sending works with."""
@@ -87,7 +98,7 @@ class House:
         from broadcaster.sending import Hands
 
         def press(of: Mailing) -> Press:
-            return Press(self.ledger.parts(of.id), self.ledger.content, self.signer, self.config)
+            return Press(self.ledger.parts(of.id), self.ledger.content, self.signer, self.config, seal=self.seal)
 
         return Hands(self.roster, self.ledger, self.config, press, self.clock)
 

@@ -120,7 +120,7 @@ def planned(house: House, order: Order) -> Plan:
     from broadcaster import broadcast
     from broadcaster.cli.check import refuse_errors
 
-    house.signer  # noqa: B018  without the key nothing can be mailed: say so before anything else
+    _ = house.signer, house.seal  # without the keys nothing can be mailed: say so before anything else
     refuse_errors(house, order.slug, order.lists)
     return broadcast.plan(house.workspace, house.config, house.roster, house.ledger, order)
 

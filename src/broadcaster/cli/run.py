@@ -63,7 +63,7 @@ def _send(ctx: click.Context, house: House, numbers: list[int], *, as_json: bool
     from broadcaster.workspace import refuse_elsewhere
 
     refuse_elsewhere(house.workspace.root)
-    house.signer  # noqa: B018  without the key nothing is begun
+    _ = house.signer, house.seal  # without the keys nothing is begun
     lock = Lock(house.workspace.lock)
     try:
         recovered = broadcast.take_over(house.ledger, lock, house.config, house.now)
