@@ -25,6 +25,8 @@ _NO_PLACE = {
     Where.BARE: "an attribute without quotes",
     Where.TAG: "a tag itself",
 }
+# within a link the place escapes: the filter that makes a whole link would take away what is only a part
+_WHOLE_LINK = re.compile(r"\s*\|\s*url\s*(?=\||\Z)")
 _NO_ATTRIBUTE = re.compile(r"on.*|style|srcset|srcdoc")
 
 
@@ -39,6 +41,10 @@ class Restoration:
     def line(self, text: str) -> str:
         """A text of the heading, which goes into a header field."""
         return self._restored(text, lambda _at: (Place.HEADER, 0))
+
+    def file_name(self, text: str) -> str:
+        """The name of a file for one person alone."""
+        return self._restored(text, lambda _at: (Place.FILE, 0))
 
     def text(self, text: str) -> str:
         """The text part. A value further on in a link is escaped for it."""
@@ -107,6 +113,8 @@ class Restoration:
                 _nest(open_tags, deferred, inside)
                 pieces.append(f"{{% {' '.join([deferred.word, source]).strip()} %}}")
             else:
+                if where in (Place.URL_PART, Place.MAILBOX_PART):
+                    source = _WHOLE_LINK.sub(" ", source).strip()
                 pieces.append(f"{{{{ {source if deferred.simple else f'({source})'} | {where} }}}}")
         if open_tags:
             deferred = open_tags[-1][0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +22,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Cycler, Joiner, Namespace
 from jinja2.visitor import NodeTransformer
 
+from broadcaster import phrasing
 from broadcaster.errors import StatementError
 from broadcaster.merge import PLACES, ROOTS
 
@@ -43,7 +45,11 @@ _LOOP: Final = frozenset(
 # Filters over a recipient. `safe` is not among them: nothing that came from outside is HTML. Nor is anything random.
 _MERGE_FILTERS: Final = tuple(
     "abs capitalize count d default first float int join last length list lower max min reject replace reverse round"  # noqa: SIM905
-    " select sort string striptags sum title trim truncate unique upper wordcount".split()
+    " select sort string striptags sum trim truncate unique upper wordcount".split()
+)
+# what these make of nothing is nothing, so that a `default` behind them is still told
+_KEEP_MISSING: Final = frozenset(
+    ["capitalize", "lower", "replace", "reverse", "string", "striptags", "trim", "truncate", "upper"]
 )
 _LAY_OUT_FILTERS: Final = _MERGE_FILTERS + tuple(
     "attr batch center dictsort e escape filesizeformat forceescape groupby indent items map rejectattr safe selectattr"  # noqa: SIM905
@@ -191,6 +197,22 @@ class _Finish(NodeTransformer):
         return node
 
 
+def _is_missing(value: object) -> bool:
+    return isinstance(value, Undefined)
+
+
+def _keeping_missing(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, but for a value that a person lacks, which stays as it is."""
+    # some of Jinja's own are handed its context first
+    at = 1 if hasattr(work, "jinja_pass_arg") else 0
+
+    @functools.wraps(work)
+    def kept(*args: Any, **options: Any) -> Any:
+        return args[at] if isinstance(args[at], Missing) else work(*args, **options)
+
+    return kept
+
+
 def _filtered(node: Any, name: str) -> nodes.Filter:
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
@@ -200,11 +222,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset(["+", "*", "**", "%"])
 
-    def __init__(self, *, undefined: type[Undefined], filters: Iterable[str], budget: int) -> None:
+    def __init__(self, language: str, *, undefined: type[Undefined], filters: Iterable[str], budget: int) -> None:
         super().__init__(undefined=undefined, keep_trailing_newline=True)
         self._budget = budget
         self._spent = 0
         self.filters = {name: self._guarded(name, FILTERS[name]) for name in filters}
+        for name, work in phrasing.filters(language, _is_missing, _MISSING).items():
+            self.filters[name] = self._measured(work)
         self.filters["turns"] = self._turns
         self.filters["short"] = self._short
         self.globals.clear()
@@ -240,7 +264,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
             raise TemplateRuntimeError(f"builds a text of more than {TEXT_LIMIT} characters")
         return value
 
+    def _measured(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **options: self._short(work(*args, **options))
+
     def _guarded(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        if name in _KEEP_MISSING:
+            work = _keeping_missing(work)
         if name not in _COSTLY:
             return work
 
@@ -345,6 +374,29 @@ class Reach:
                 raise StatementError(
                     f"no {kind} {node.name!r} over a recipient", where=where, hint=near(node.name, there)
                 )
+            if isinstance(node, nodes.Filter):
+                self._called(node, where)
+
+    def _called(self, node: nodes.Filter, where: str) -> None:
+        """A filter that is called with what it cannot take would fail for every person: say so now."""
+        values = [each.value if isinstance(each, nodes.Const) else None for each in node.args]
+        options = {
+            str(pair.key): pair.value.value if isinstance(pair.value, nodes.Const) else None
+            for pair in node.find_all(nodes.Keyword)
+            if pair in node.kwargs
+        }
+        if node.name in phrasing.NAMES:
+            if wrong := phrasing.complaint(node.name, values, options):
+                raise StatementError(wrong[0], where=where, hint=wrong[1])
+            return
+        work = FILTERS.get(node.name)
+        if work is None or node.dyn_args or node.dyn_kwargs:
+            return
+        passed = [None] if hasattr(work, "jinja_pass_arg") else []
+        try:
+            inspect.signature(work).bind(*passed, None, *values, **options)
+        except TypeError as error:
+            raise StatementError(f"the filter {node.name}: {error}", where=where, hint="see how it is called") from None
 
     def _field(self, root: str, node: nodes.Getattr | nodes.Getitem, where: str) -> None:
         if isinstance(node, nodes.Getattr):
@@ -387,9 +439,12 @@ def near(name: str, there: Iterable[str], root: str = "") -> str:
     return f"there are {', '.join(map(said, names[:12]))}" if names else "there are none"
 
 
-def for_merging() -> Sandbox:
-    """What fills in a recipient: the filters of the places, and those that make sense over a text."""
-    sandbox = Sandbox(undefined=Missing, filters=_MERGE_FILTERS, budget=MERGE_BUDGET)
+def for_merging(language: str = "en") -> Sandbox:
+    """What fills in a recipient: the filters of the places, and those that make sense over a text.
+
+    Sums, numbers and dates are written as `language` does.
+    """
+    sandbox = Sandbox(language, undefined=Missing, filters=_MERGE_FILTERS, budget=MERGE_BUDGET)
     # every value is escaped for its place, so an author's own escaping has nothing to do
     sandbox.filters.update(PLACES, e=str, escape=str)
     return sandbox
@@ -401,9 +456,10 @@ def for_lay_out(
     *,
     pages: bool = False,
     finalize: Callable[[Any], Any] | None = None,
+    language: str = "en",
 ) -> Sandbox:
     """What lays out: all that is known before the recipient is. Of `pages`, those named .html escape their values."""
-    sandbox = Sandbox(undefined=Unknown, filters=_LAY_OUT_FILTERS, budget=LAY_OUT_BUDGET)
+    sandbox = Sandbox(language, undefined=Unknown, filters=_LAY_OUT_FILTERS, budget=LAY_OUT_BUDGET)
     sandbox.loader = FunctionLoader(load)
     sandbox.autoescape = _is_html if pages else True
     sandbox.trim_blocks = sandbox.lstrip_blocks = pages

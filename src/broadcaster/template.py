@@ -106,7 +106,7 @@ class _LayOut:
         self._remarks: list[str] = []
         self._constants: list[str] = []
         self._sentinels = Sentinels([part.subject, part.preheader, part.body, *layouts.values()])
-        self._merging = sandbox.for_merging()
+        self._merging = sandbox.for_merging(language)
         self._deferral = Deferral(self._sentinels, sandbox.Reach(self._merging, known).check)
         self._restoration = Restoration(self._sentinels, self._deferral, part.file)
         self._direction = tags.direction(language)
@@ -123,8 +123,8 @@ class _LayOut:
             STAND_IN: self._deferral.stand_in,
             **self._words(),
         }
-        self._prose = sandbox.for_lay_out(self._load, self._globals, finalize=self._kept)
-        self._pages = sandbox.for_lay_out(self._load, self._globals, pages=True)
+        self._prose = sandbox.for_lay_out(self._load, self._globals, finalize=self._kept, language=language)
+        self._pages = sandbox.for_lay_out(self._load, self._globals, pages=True, language=language)
 
     def merged(self) -> MergeTemplate:
         part, statement = self._part, self._globals["statement"]
