@@ -425,3 +425,35 @@ def test_without_a_yes_and_nobody_to_ask_nothing_happens(june: Place) -> None:
     people(june, 2)
     june.run("send", "june", "--list", "news", status=2)
     assert june.run("mailings", "--json").json == []
+
+
+def test_what_was_cancelled_half_way_is_not_begun_again_by_chance(june: Place) -> None:
+    with running(Rule("rcpt", reply="450 4.2.0 later", address="p0@example.org")) as lab:
+        configured(june, lab)
+        people(june, 3)
+        june.run("send", "june", "--list", "news", "--yes", status=75)
+        june.run("cancel", "1", "--yes")
+        assert "--again" in june.run("send", "june", "--list", "news", "--yes", status=77).err
+        assert len(lab.messages) == 2
+
+
+def test_a_frozen_time_is_not_changed_by_asking_again(june: Place) -> None:
+    people(june, 2)
+    done = june.run("prepare", "june", "--list", "news", "--at", "tomorrow 9:00", "--dry-run", "--json").json
+    assert (done["state"], done["rehearsal"]) == ("scheduled", True)
+    june.run("prepare", "june", "--list", "news", "--at", "tomorrow 9:00")
+    june.run("send", "june", "--list", "news", "--at", "tomorrow 10:00", "--yes", status=77)
+    june.run("send", "june", "--exclude", "news", "--yes", status=77)
+    assert "09:00" in june.run("status", "1").out
+
+
+def test_a_dry_run_ends_as_the_real_one_would(june: Place) -> None:
+    people(june, 2)
+    june.run("send", "june", "--list", "news", "--yes")
+    for verb in ("pause", "resume", "cancel"):
+        june.run(verb, "1", "--dry-run", status=77)
+        june.run(verb, "1", *(["--yes"] if verb == "cancel" else []), status=77)
+    june.statement("july", en=STATEMENT)
+    june.run("prepare", "july", "--list", "news")
+    assert june.run("cancel", "2", "--dry-run", "--json").json["state"] == "cancelled"
+    assert june.run("status", "2", "--json").json["state"] == "ready"

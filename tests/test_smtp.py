@@ -169,9 +169,10 @@ async def test_a_late_surplus_reply_never_blames_the_next_person() -> None:
         "2５0 wide\r\n".encode().decode("latin-1"),
         "250-" + "x" * 100 + "\r\n" + "250-y\r\n" * 40_000,
         "250 " + "x" * 300_000,
+        "250-" + "x" * 20_000 + "\r\n",
         "\x00" * 20_000,
     ],
-    ids=["word", "short", "999", "150", "mark", "empty", "digits", "endless reply", "endless line", "zeros"],
+    ids=["word", "short", "999", "150", "mark", "empty", "digits", "endless reply", "endless line", "long", "zeros"],
 )
 @pytest.mark.parametrize("at", ["mail", "dot"])
 async def test_a_malformed_or_endless_reply_closes_the_connection(at: str, raw: str, offers: tuple[str, ...]) -> None:

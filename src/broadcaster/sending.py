@@ -227,7 +227,9 @@ class Round:
     # the courier's desk
 
     def barred(self, row: Consignment) -> Event | None:
-        """Whether somebody wrote to the database since the claim, and if so, whether this row still may go."""
+        """Whether it is time to stop, or somebody wrote since the claim; then, whether the row still may go."""
+        if self._stopped:
+            return Event.MISS
         version = self._seen_version()
         if version == self._version.get(row.delivery):
             return None

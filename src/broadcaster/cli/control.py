@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from broadcaster.cli.house import House
+from broadcaster.cli.house import House, tried
 from broadcaster.cli.prepare import whose_turn
 from broadcaster.cli.say import ask, count, counts, dry_run_option, dump, json_option, say, yes_option
 
@@ -28,8 +28,7 @@ def pause(house: House, mailing: int, dry_run: bool, as_json: bool) -> None:
     """
     from broadcaster import broadcast
 
-    of = house.ledger.mailing(mailing)
-    if not dry_run:
+    with tried(house.db, dry_run=dry_run):
         of = broadcast.pause(house.ledger, mailing, house.who, house.now)
     if as_json:
         dump(of.figures())
@@ -55,8 +54,7 @@ def resume(house: House, mailing: int, dry_run: bool, as_json: bool) -> None:
     """
     from broadcaster import broadcast
 
-    of = house.ledger.mailing(mailing)
-    if not dry_run:
+    with tried(house.db, dry_run=dry_run):
         of = broadcast.resume(house.ledger, mailing, house.now)
     if as_json:
         dump(of.figures())
@@ -85,10 +83,9 @@ def cancel(house: House, mailing: int, dry_run: bool, yes: bool, as_json: bool) 
     from broadcaster import broadcast
 
     of = house.ledger.mailing(mailing)
-    if not dry_run:
-        waiting = of.open
-        if of.state.word != "cancelled":
-            ask(f"Cancel mailing {of.id}: {count(waiting, 'person', 'people')} will not get it?", yes=yes)
+    if of.state.word != "cancelled" and not dry_run:
+        ask(f"Cancel mailing {of.id}: {count(of.open, 'person', 'people')} will not get it?", yes=yes)
+    with tried(house.db, dry_run=dry_run):
         of = broadcast.cancel(house.ledger, mailing, house.who, house.now)
     if as_json:
         dump(of.figures())

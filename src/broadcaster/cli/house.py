@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -154,3 +156,21 @@ class House:
             return pwd.getpwuid(os.getuid()).pw_name
         except KeyError:
             return str(os.getuid())
+
+
+class _Undo(Exception):
+    pass
+
+
+@contextmanager
+def tried(db: Db, *, dry_run: bool) -> Iterator[None]:
+    """What happens inside is checked in full, and taken back at the end of a dry run."""
+    if not dry_run:
+        yield
+        return
+    try:
+        with db.atomic():
+            yield
+            raise _Undo
+    except _Undo:
+        pass

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from broadcaster.cli.house import House
-from broadcaster.cli.people import Noun, tried
+from broadcaster.cli.house import House, tried
+from broadcaster.cli.people import Noun
 from broadcaster.cli.say import ask, count, dry_run_option, dump, json_option, out, say, table, yes_option
 
 _BY_LANGUAGE = re.compile(r"([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*)=(.*)", re.DOTALL)

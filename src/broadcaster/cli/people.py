@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -15,7 +14,6 @@ from broadcaster.errors import LanguageError, NotFound
 if TYPE_CHECKING:
     from broadcaster.address import Address
     from broadcaster.cli.house import House
-    from broadcaster.db import Db
     from broadcaster.roster import Roster, Standing
     from broadcaster.subscriber import MailingList, Subscriber
 
@@ -34,24 +32,6 @@ class Noun(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
-
-
-class _Undo(Exception):
-    """Ends a transaction that was only tried."""
-
-
-@contextmanager
-def tried(db: Db, *, dry_run: bool) -> Iterator[None]:
-    """What happens inside is checked in full, and taken back at the end of a dry run."""
-    if not dry_run:
-        yield
-        return
-    try:
-        with db.atomic():
-            yield
-            raise _Undo
-    except _Undo:
-        pass
 
 
 def list_option(*, required: bool = False, multiple: bool = False, help: str) -> Callable[[Command], Command]:  # noqa: A002

@@ -75,7 +75,7 @@ def prepare(
     describe(house, found)
     if dry_run:
         if as_json:
-            dump(foreseen(found))
+            dump(foreseen(house, found))
         return
     made = broadcast.prepare(house.config, house.roster, house.ledger, found, house.now)
     if as_json:
@@ -161,7 +161,7 @@ def duration(house: House, number: int) -> str:
     return f"{'about ' + span(max(longest)) if max(longest) >= 1 else 'less than a second'} at these limits"
 
 
-def foreseen(plan: Plan) -> dict[str, Any]:
+def foreseen(house: House, plan: Plan) -> dict[str, Any]:
     """The JSON of a dry run: what a mailing would be."""
     from broadcaster.delivery import State
 
@@ -169,8 +169,10 @@ def foreseen(plan: Plan) -> dict[str, Any]:
     return {
         "mailing": None,
         "statement": plan.order.slug,
-        "state": "ready",
+        "state": "ready" if plan.order.window.due is None else "scheduled",
         "audience": plan.audience,
+        "rehearsal": house.config.rehearsal,
+        "due": plan.order.window.words or None,
         **tally,
         "pending": plan.audience,
         "left_out": plan.left_out,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from broadcaster.cli.house import House
+from broadcaster.cli.house import House, tried
 from broadcaster.cli.say import ask, count, dry_run_option, dump, json_option, say, yes_option
 
 
@@ -48,12 +48,14 @@ def resolve(
         raise click.UsageError("say --resend or --accept")
     of = house.ledger.mailing(mailing)
     doubtful = len(addresses) or len(house.ledger.doubtful(mailing))
-    if doubtful and not dry_run:
+    if doubtful:
         verb = "Send once more to" if resend else "Take as accepted"
-        ask(f"{verb} {count(doubtful, 'person', 'people')} in doubt of mailing {of.id}?", yes=yes)
+        if not dry_run:
+            ask(f"{verb} {count(doubtful, 'person', 'people')} in doubt of mailing {of.id}?", yes=yes)
         event = Event.RESEND if resend else Event.ACCEPT
-        doubtful = broadcast.resolve(house.ledger, house.roster, mailing, addresses, event, house.now)
-        of = house.ledger.mailing(mailing)
+        with tried(house.db, dry_run=dry_run):
+            doubtful = broadcast.resolve(house.ledger, house.roster, mailing, addresses, event, house.now)
+            of = house.ledger.mailing(mailing)
     if as_json:
         dump(of.figures())
     if not doubtful:

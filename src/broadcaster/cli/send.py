@@ -27,7 +27,15 @@ from broadcaster.cli.say import (
     warn,
     yes_option,
 )
-from broadcaster.errors import Interrupted, NotAllowed, RelayUnavailable, SenderAtWork, Unanswered, Unfinished
+from broadcaster.errors import (
+    ConfigError,
+    Interrupted,
+    NotAllowed,
+    RelayUnavailable,
+    SenderAtWork,
+    Unanswered,
+    Unfinished,
+)
 
 if TYPE_CHECKING:
     from broadcaster.broadcast import Order
@@ -74,14 +82,18 @@ def send(
     Exit statuses: 0 done or scheduled, 2 not confirmed, 65 the statement has errors or nobody would get it,
     69 no relay would talk to us, 75 not finished: run it again, 77 paused or already sent, 130 interrupted.
     """
+    from broadcaster.workspace import refuse_elsewhere
+
     if not yes and not dry_run and not interactive():
         raise Unanswered("nobody is here to be asked, so nothing was sent", hint="add --yes")
+    refuse_elsewhere(house.workspace.root)
     if statement.isdigit():
         if lists or exclude or at or again:
             raise click.UsageError("a mailing's number takes no --list, --exclude, --at or --again: it is frozen")
         of = house.ledger.mailing(int(statement))
         if of.state.word == "finished":
             raise already_sent(of)
+        refuse_unbuilt(house)
         resuming(house, of, yes=yes, dry_run=dry_run)
     else:
         made = _found_or_made(house, statement, lists, exclude, at, expires, again=again, yes=yes, dry_run=dry_run)
@@ -119,13 +131,19 @@ def _found_or_made(
     found = broadcast.earlier(ledger, slug, rule, rehearsal=config.rehearsal)
     going = broadcast.unfinished(found)
     if going is not None and not again:
+        if at or expires or (exclude and not lists):
+            raise NotAllowed(
+                f"{slug} is prepared already, as mailing {going.id}: its time and audience are frozen",
+                hint=f"`broadcaster cancel {going.id}` drops it; `broadcaster send {going.id}` goes on with it",
+            )
+        refuse_unbuilt(house)
         if broadcast.changed_since(house.workspace, config, roster, going):
             _sure_about_the_old_text(going)
         resuming(house, going, yes=yes, dry_run=dry_run)
         return going
-    finished = [one for one in found if one.state.word == "finished" and not one.rehearsal]
-    if finished and not again:
-        raise already_sent(finished[0])
+    over = [one for one in found if one.state.over and not one.rehearsal and not one.untouched]
+    if over and not again:
+        raise already_sent(over[0])
     return _made(house, wanted or ordered(house, slug, lists, exclude, at, expires), yes=yes, dry_run=dry_run)
 
 
@@ -135,7 +153,7 @@ def _made(house: House, order: Order, *, yes: bool, dry_run: bool) -> Mailing | 
     plan = planned(house, order)
     describe(house, plan)
     if dry_run:
-        return foreseen(plan)
+        return foreseen(house, plan)
     if plan.order.window.due is not None:
         ask(f"Schedule it for {plan.order.window.words}?", yes=yes)
     else:
@@ -154,6 +172,9 @@ def resuming(house: House, of: Mailing, *, yes: bool, dry_run: bool) -> None:
         raise NotAllowed(f"mailing {of.id} is paused{why}", hint=f"`broadcaster resume {of.id}` lets it go on")
     if of.state.word == "cancelled":
         raise NotAllowed(f"mailing {of.id} was cancelled", hint="`broadcaster send STATEMENT --again` makes a new one")
+    if of.state.word == "scheduled" and of.window.due is not None and of.window.due > house.now:
+        say(f"mailing {of.id} of {of.statement} is due {of.window.words}: {counts(of.words())}")
+        return
     verb = "begins" if of.untouched else "goes on"
     say(f"mailing {of.id} of {of.statement} {verb}: {counts(of.words())}")
     say(f"  through: {ways(house)}")
@@ -173,20 +194,32 @@ def _sure_about_the_old_text(going: Mailing) -> None:
 
 
 def already_sent(of: Mailing) -> NotAllowed:
+    """A mailing that is over is not gone on with."""
+    if of.rehearsal:
+        return NotAllowed(
+            f"mailing {of.id} was a rehearsal, and is over",
+            hint=f"`broadcaster send {of.statement} --list LIST` makes another",
+        )
+    ended = "cancelled after some of it went out" if of.state.word == "cancelled" else "sent"
     return NotAllowed(
-        f"{of.statement} was sent as mailing {of.id}",
+        f"{of.statement} was {ended} as mailing {of.id}",
         hint=f"`broadcaster status {of.id}` tells how; --again makes a new mailing to everyone",
     )
+
+
+def refuse_unbuilt(house: House) -> None:
+    """Raises ConfigError (78) for a setting whose absence would change the mail: it may be newer than the mailing."""
+    for key, level, why in house.config.unbuilt():
+        if level == "error":
+            raise ConfigError(why, where=f"broadcaster.toml: {key}")
 
 
 def carry(house: House, of: Mailing, *, wait: bool, as_json: bool) -> None:
     """Begin a mailing and send, or hand it over to the sender at work. Raises what the exit status says."""
     from broadcaster import broadcast
     from broadcaster.lock import Lock
-    from broadcaster.workspace import refuse_elsewhere
 
-    refuse_elsewhere(house.workspace.root)
-    house.signer  # noqa: B018  without the key nothing is begun
+    _ = house.signer, house.seal  # without the keys nothing is begun
     of = broadcast.begin(house.ledger, house.config, of.id, house.now)
     if of.state.word == "scheduled":
         if as_json:

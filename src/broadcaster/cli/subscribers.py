@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from broadcaster.cli.house import House
+from broadcaster.cli.house import House, tried
 from broadcaster.cli.people import (
     Noun,
     custom_fields,
@@ -22,7 +22,6 @@ from broadcaster.cli.people import (
     pair,
     shown,
     stream,
-    tried,
     zone_name,
 )
 from broadcaster.cli.say import clean, count, dry_run_option, dump, json_option, moment, out, say, table

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from broadcaster.cli.house import House
-from broadcaster.cli.people import Noun, mailbox_of, stream, tried
+from broadcaster.cli.house import House, tried
+from broadcaster.cli.people import Noun, mailbox_of, stream
 from broadcaster.cli.say import dry_run_option, dump, json_option, moment, out, say, table
 
 

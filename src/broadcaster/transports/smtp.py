@@ -198,6 +198,8 @@ class _Pipe(asyncio.Protocol):
             self.abort(f"spoke out of turn: {_clean(line)}")
         elif code is None or mark not in (b" ", b"-", b"\r", b""):
             self.abort(f"a malformed reply: {_clean(line)}")
+        elif len(line) > MAX_LINE:
+            self.abort("an endless line")
         elif len(self._text) + len(line) > MAX_REPLY:
             self.abort("an endless reply")
         elif mark == b"-":
