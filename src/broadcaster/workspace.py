@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CONFIG = "broadcaster.toml"
 KEY_BYTES = 32
+# of any key's file: an RSA key of 4096 bits has 3.3 kB as text
+KEY_LIMIT = 16_384
 # a statement or layout larger than this is a mistake, and would cost every recipient
 TEXT_LIMIT = 1_000_000
 ASSET_LIMIT = 25_000_000
@@ -49,34 +51,32 @@ class Workspace:
 
     def key(self) -> bytes:
         """The secret that signs leave links and return paths. Raises ConfigError when it is missing or open."""
-        path = self.root / "subscribers" / "secret.key"
-        try:
-            # a pipe of that name would be waited for
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError:
-            raise ConfigError(
-                "is missing: nothing can be signed",
-                where="subscribers/secret.key",
-                hint="restore it from your backup: a new one would void every leave link already mailed",
-            ) from None
-        except OSError as error:
-            raise ConfigError(error.strerror or str(error), where="subscribers/secret.key") from None
-        try:
-            mode = os.fstat(descriptor).st_mode
-            if not stat.S_ISREG(mode):
-                raise ConfigError("is no file", where="subscribers/secret.key", hint="restore it from your backup")
-            if stat.S_IMODE(mode) & 0o077:
-                raise ConfigError(
-                    "can be read by others", where="subscribers/secret.key", hint="chmod 600 subscribers/secret.key"
-                )
-            key = os.read(descriptor, 4096)
-        finally:
-            os.close(descriptor)
+        key = _private(
+            self.root / "subscribers" / "secret.key",
+            "subscribers/secret.key",
+            missing="restore it from your backup: a new one would void every leave link already mailed",
+        )
         if len(key) < KEY_BYTES:
             raise ConfigError(
                 "is too short to be a key", where="subscribers/secret.key", hint="restore it from your backup"
             )
         return key
+
+    def signing_key(self, file: str) -> bytes:
+        """The PEM text of [dkim] key_file: below the workspace, or an absolute path. Raises ConfigError."""
+        path = self.root / file
+        if not Path(file).is_absolute():
+            try:
+                path = path.resolve()
+            except (OSError, RuntimeError, ValueError):
+                raise ConfigError("is no usable file name", where=f"dkim.key_file = {file[:80]!r}") from None
+            if not path.is_relative_to(self.root.resolve()):
+                raise ConfigError(
+                    "lies outside the workspace",
+                    where=file,
+                    hint="write its whole path in dkim.key_file if that is meant",
+                )
+        return _private(path, file, missing=f"make one: openssl genrsa -out {file} 2048, see docs/dkim.md")
 
     def secret(self, of: Secret) -> str:
         """A password or token from where the configuration says it is. Raises ConfigError; never says what it is."""
@@ -224,6 +224,26 @@ def create_private(path: Path) -> int:
         raise CannotWrite("is there already", where=str(path), hint="name another file") from None
     except OSError as error:
         raise CannotWrite((error.strerror or str(error)).lower(), where=str(path)) from None
+
+
+def _private(path: Path, name: str, *, missing: str) -> bytes:
+    """A key's file, which nobody else may read. Raises ConfigError, with the hint `missing` where there is none."""
+    try:
+        # a pipe of that name would be waited for
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise ConfigError("is missing: nothing can be signed", where=name, hint=missing) from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(getattr(error, "strerror", None) or str(error), where=name) from None
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise ConfigError("is no file", where=name, hint="restore it from your backup")
+        if stat.S_IMODE(mode) & 0o077:
+            raise ConfigError("can be read by others", where=name, hint=f"chmod 600 {name}")
+        return os.read(descriptor, KEY_LIMIT)
+    finally:
+        os.close(descriptor)
 
 
 def _inside(path: Path, folder: Path) -> Path:
