@@ -7,27 +7,37 @@ Every hand (workspace, roster, ledger, lock …) is an argument.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from broadcaster import language as tags
 from broadcaster import mailing as m
 from broadcaster.audience import Audience
 from broadcaster.delivery import Event, State
+from broadcaster.enclosure import Enclosed
 from broadcaster.errors import EmptyAudience, NotAllowed, NotFound, SenderAtWork, StatementError
 from broadcaster.ledger import Draft, Part
 from broadcaster.lock import Lock, boot_id
 from broadcaster.mailing import Mailing, Rule, Window, digest_of_content
 
 if TYPE_CHECKING:
+    from broadcaster.audience import Row
     from broadcaster.config import Config
+    from broadcaster.enclosure import Names
     from broadcaster.ledger import Ledger
     from broadcaster.merge import MergeTemplate
+    from broadcaster.press import Frozen
     from broadcaster.roster import Roster
+    from broadcaster.subscriber import Subscriber
     from broadcaster.workspace import Workspace
+
+
+# people who are read at once
+LOT: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,7 @@ class Plan:
     chosen: dict[str, int]
     fallbacks: dict[str, int]
     left_out: dict[str, int]
+    enclosed: Callable[[Sequence[Row]], Iterator[Enclosed]]
 
 
 # preparing
@@ -84,11 +95,15 @@ def plan(workspace: Workspace, config: Config, roster: Roster, ledger: Ledger, o
         chosen=audience.chosen,
         fallbacks=audience.fallbacks,
         left_out=left_out,
+        enclosed=enclosed(workspace, roster, parts),
     )
 
 
 def prepare(config: Config, roster: Roster, ledger: Ledger, of: Plan, now: int) -> Mailing:
-    """Freeze a plan as a mailing: who is on the lists at this moment is enrolled."""
+    """Freeze a plan as a mailing: who is on the lists at this moment is enrolled, with what they alone get.
+
+    Raises StatementError for a person's file that is not there.
+    """
     audience = _audience(of.parts, config)
     draft = Draft(
         statement=of.order.slug,
@@ -101,7 +116,41 @@ def prepare(config: Config, roster: Roster, ledger: Ledger, of: Plan, now: int) 
         who=of.order.who,
     )
     rows = audience.of(roster.audience(of.rule.lists, of.rule.exclude), _had(ledger, of.rule))
-    return ledger.enrol(draft, rows, of.left_out, now)
+    return ledger.enrol(draft, rows, of.left_out, now, of.enclosed)
+
+
+def enclosed(
+    workspace: Workspace, roster: Roster, parts: Sequence[Part]
+) -> Callable[[Sequence[Row]], Iterator[Enclosed]]:
+    """What gives the files of some rows of an audience that one person alone gets, one after the other."""
+    from broadcaster.enclosure import Names
+    from broadcaster.press import Frozen
+
+    frozen = {part.number: Frozen.from_json(part.template) for part in parts}
+    names = {number: Names(of.merge.enclosures, of.merge.file) for number, of in frozen.items() if of.merge.enclosures}
+
+    def files(rows: Sequence[Row]) -> Iterator[Enclosed]:
+        concerned = [row for row in rows if row[2] in names]
+        for start in range(0, len(concerned), LOT):
+            lot = concerned[start : start + LOT]
+            people = roster.people([subscriber for subscriber, _, _ in lot])
+            for subscriber, _, part in lot:
+                if (person := people.get(subscriber)) is not None:
+                    yield from enclosures(workspace, frozen[part], names[part], person)
+
+    return files
+
+
+def enclosures(workspace: Workspace, frozen: Frozen, names: Names, person: Subscriber) -> Iterator[Enclosed]:
+    """The files that one person alone gets. Raises StatementError for one that is not there, and for too much."""
+    from broadcaster.press import shown, too_large
+
+    whole = 0
+    for place, name in enumerate(names.of(person)):
+        body = workspace.asset(f"{frozen.merge.folder}/{name}")
+        whole += len(body)
+        too_large(whole, f"{frozen.merge.folder}/{name}")
+        yield Enclosed(person.id, place, shown(name), hashlib.sha256(body).hexdigest(), body)
 
 
 def find_rule(roster: Roster, ledger: Ledger, order: Order) -> Rule:
@@ -128,12 +177,11 @@ def frozen(
     """The statement laid out in each of its languages with all that its header will say."""
     from broadcaster import press
 
-    statement = workspace.statement(slug)
     lists = [found for found in roster.lists() if found.id in rule.lists]
     parts: list[Part] = []
     files: dict[str, bytes] = {}
     for number, merge in enumerate(lay_out_all(workspace, config, roster.fields(), slug)):
-        whole, bodies = press.freeze(merge, config, lists, lambda name: workspace.asset(statement.slug, name))
+        whole, bodies = press.freeze(merge, config, lists, workspace.asset)
         parts.append(Part(number, merge.language, whole.to_json()))
         files.update(bodies)
     return tuple(parts), files

@@ -76,11 +76,12 @@ class Time:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """[links]: how people leave, and the base of web links (without a slash at its end)."""
+    """[links]: how people leave, and the bases of web links and of images (without a slash at the end)."""
 
     leave_mailto: Address | None = None
     site: str = ""
     one_click: bool = False
+    images: str = ""  # empty: they travel with the mail
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +205,6 @@ _UNBUILT: Final[tuple[tuple[str, Callable[[Config], bool], Literal["error", "war
         f"{_NO_EFFECT}: mail goes out on any day",
     ),
     ("destinations", lambda c: bool(c.destinations), "warning", f"{_NO_EFFECT}: only the relay's own limits hold"),
-    (
-        "theme.logo",
-        lambda c: not c.theme.get("logo", "https://").startswith("https://"),
-        "warning",
-        f"{_NO_EFFECT}: put it on the web and write its https address",
-    ),
     ("safety.surprise", lambda c: c.safety.surprise is not None, "warning", f"{_NO_EFFECT}: nobody is asked again"),
     ("safety.approvals", lambda c: c.safety.approvals > 0, "warning", f"{_NO_EFFECT}: nobody else is asked"),
     ("returns.mailboxes", lambda c: bool(c.returns.mailboxes), "warning", f"{_NO_EFFECT}: read them yourself"),
@@ -247,7 +242,7 @@ def parse(text: str, *, file: str = "broadcaster.toml") -> Config:
         relays=_relays(whole),
         languages=_languages(whole.table("languages", ("default", "offered"))),
         time=_time(whole.table("time", ("zone", "quiet", "days_off"))),
-        links=_links(whole.table("links", ("leave_mailto", "site", "one_click"))),
+        links=_links(whole.table("links", ("leave_mailto", "site", "one_click", "images"))),
         destinations=tuple(_destinations(whole)),
         retry=_retry(whole.table("retry", ("after", "give_up"))),
         safety=_safety(whole.table("safety", ("stop_after", "surprise", "in_doubt", "approvals"))),
@@ -351,6 +346,7 @@ def _links(table: Table) -> Links:
         leave_mailto=table.maybe("leave_mailto", _own),
         site=table.parsed("site", _site, ""),
         one_click=table.flag("one_click", False),
+        images=table.parsed("images", _site, ""),
     )
     if links.one_click and not links.site:
         table.fail(
@@ -485,13 +481,22 @@ def _pixels(text: str) -> str:
     return text
 
 
+def _logo(text: str) -> str:
+    if text.startswith("https://"):
+        return _site(text)
+    # a file of templates/
+    if not re.fullmatch(r"[\w][\w. -]*(?:/[\w][\w. -]*)*\.(?:png|jpe?g|gif|webp)", text, re.IGNORECASE):
+        raise ValueError("must be an https address, or a PNG, JPEG or GIF file in templates/, like logo.png")
+    return text
+
+
 def _theme(table: Table) -> Mapping[str, str]:
     return {key: table.parsed(key, parse) for key, parse in THEME.items() if key in table}
 
 
 # what the layouts know as theme.NAME
 THEME: Final[Mapping[str, Callable[[str], str]]] = {
-    "logo": str,
+    "logo": _logo,
     "logo_alt": str,
     "colour": _colour,
     "background": _colour,

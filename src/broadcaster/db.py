@@ -170,6 +170,16 @@ SCHEMA: dict[str, str] = {
 
         create table seen (what text primary key, at integer not null) strict, without rowid;
     """,
+    "enclosures": """
+        create table enclosure (  -- files that one person of a mailing alone gets
+            mailing integer not null references mailing(id) deferrable initially deferred,
+            subscriber integer not null,
+            place integer not null,  -- first, second …
+            name text not null,
+            digest text not null references content(digest),
+            primary key (mailing, subscriber, place)
+        ) strict, without rowid;
+    """,
 }
 
 

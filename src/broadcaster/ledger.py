@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from broadcaster import mailing as m
 from broadcaster.db import Db
 from broadcaster.delivery import NEXT, Answer, Event, Outcome, Reply, State
+from broadcaster.enclosure import Enclosed
 from broadcaster.errors import NotAllowed, NotFound
 from broadcaster.mailing import Mailing, Roll, Rule, Window
 
@@ -83,11 +84,17 @@ class Ledger:
     # mailings
 
     def enrol(
-        self, draft: Draft, rows: Iterable[tuple[int, int, int]], left_out: Mapping[str, int], now: int
+        self,
+        draft: Draft,
+        rows: Iterable[tuple[int, int, int]],
+        left_out: Mapping[str, int],
+        now: int,
+        enclosed: Callable[[Sequence[tuple[int, int, int]]], Iterable[Enclosed]] = lambda _rows: (),
     ) -> Mailing:
         """Write a mailing and its audience, all or nothing. `rows`: subscriber, list, part; ascending by subscriber.
 
-        The caller's `left_out` is read after the rows have streamed by: it may be counted meanwhile.
+        `enclosed` gives the files that one person of some rows alone gets, one at a time. The caller's
+        `left_out` is read after the rows have streamed by: it may be counted meanwhile.
         """
         roll = Roll()
         with self.db.atomic(durable=True) as conn:
@@ -100,6 +107,13 @@ class Ledger:
                     [(following + i, number, *row) for i, row in enumerate(lot)],
                 )
                 following += len(lot)
+                for file in enclosed(lot):
+                    roll.enclosed(file)
+                    conn.execute("insert or ignore into content values (?, ?)", (file.digest, file.body))
+                    conn.execute(
+                        "insert into enclosure values (?, ?, ?, ?, ?)",
+                        (number, file.subscriber, file.place, file.name, file.digest),
+                    )
             state = m.State.SCHEDULED if draft.window.due is not None else m.State.READY
             conn.execute(
                 "insert into mailing (id, statement, state, digest, content, rule, left_out, audience, first, last,"
@@ -218,6 +232,14 @@ class Ledger:
             raise NotFound(f"the frozen attachment {digest[:12]} is gone", hint="restore the database from a backup")
         body: bytes = row[0]
         return body
+
+    def enclosed(self, mailing: int, subscriber: int) -> list[tuple[str, bytes]]:
+        """Name and content of the files that one person of a mailing alone gets."""
+        return self._conn.execute(
+            "select name, body from enclosure join content using (digest) where mailing = ? and subscriber = ?"
+            " order by place",
+            (mailing, subscriber),
+        ).fetchall()
 
     # choosing and claiming
 

@@ -7,9 +7,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from broadcaster import delivery
+
+if TYPE_CHECKING:
+    from broadcaster.enclosure import Enclosed
 
 
 class State(IntEnum):
@@ -179,6 +182,10 @@ class Roll:
         self._hash.update(repr(rows).encode())
         self.number += len(rows)
         return rows
+
+    def enclosed(self, file: Enclosed) -> None:
+        """Take in what one of them alone gets."""
+        self._hash.update(repr((file.subscriber, file.place, file.name, file.digest)).encode())
 
     def seal(self, content: str, rule: Rule, window: Window) -> str:
         """The mailing's digest: content, audience rule, ids and schedule. One changed byte changes it."""

@@ -21,7 +21,9 @@ class MergeTemplate:
     """A part after lay-out. Reads only `subscriber`, `links` and `list`.
 
     `subject`, `html` and `text` are Jinja; so is `preheader`, which the HTML holds already. `file` is the statement's,
-    for errors. `remarks` are notes for `check`, no part of what is frozen.
+    for errors, and its folder is where attachments lie. `enclosures` are Jinja for the names of what one person alone
+    gets. `images` are paths in the workspace, which the HTML names as `cid:PATH` until it is frozen. `remarks` are
+    notes for `check`, no part of what is frozen.
     """
 
     file: str
@@ -32,18 +34,31 @@ class MergeTemplate:
     html: str
     text: str
     attachments: tuple[str, ...] = ()
+    enclosures: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
     remarks: tuple[str, ...] = field(default=(), compare=False)
 
     def to_json(self) -> str:
         """One text for the same template, always: it is hashed."""
         values = asdict(self)
         del values["remarks"]
+        for name in ("enclosures", "images"):
+            if not values[name]:
+                # what was frozen before there were any stays what it was
+                del values[name]
         return json.dumps(values, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> MergeTemplate:
         values: dict[str, Any] = json.loads(text)
-        return cls(**{**values, "attachments": tuple(values["attachments"])})
+        for name in ("attachments", "enclosures", "images"):
+            values[name] = tuple(values.get(name, ()))
+        return cls(**values)
+
+    @property
+    def folder(self) -> str:
+        """Where the files beside the statement lie: a path in the workspace."""
+        return self.file.rpartition("/")[0]
 
 
 ROOTS: Final = ("subscriber", "links", "list")
@@ -59,6 +74,7 @@ class Place(StrEnum):
     MAILBOX_PART = "as_mailbox_part"  # of a mailto link
     PLAIN = "as_plain"  # the text part
     HEADER = "as_header"
+    FILE = "as_file"  # part of the name of a file
 
 
 # Controls, the line ends of other alphabets, what turns the direction of all that follows (Unicode TR 36 §2.10.1),
@@ -115,6 +131,11 @@ def as_header(value: object) -> str:
     return _SPACES.sub(" ", tidy(value))
 
 
+def as_file(value: object) -> str:
+    """In the name of a file, where it leads into no other folder."""
+    return as_header(value).strip().replace("/", "_").replace("\\", "_")
+
+
 PLACES: Mapping[str, Callable[[object], str]] = {
     Place.TEXT: as_text,
     Place.ATTRIBUTE: as_attribute,
@@ -123,4 +144,5 @@ PLACES: Mapping[str, Callable[[object], str]] = {
     Place.MAILBOX_PART: as_mailbox_part,
     Place.PLAIN: tidy,
     Place.HEADER: as_header,
+    Place.FILE: as_file,
 }

@@ -54,6 +54,15 @@ _TYPES: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """An image that the HTML shows as `cid:` and its Content-ID."""
+
+    name: str
+    kind: str  # MIME type
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Mail:
     """What every copy's header has in common. `name` is the sender's in the language of the part."""
 
@@ -62,6 +71,7 @@ class Mail:
     reply_to: str = ""
     prefix: str = ""  # before the subject: "[Test] "
     files: Mapping[str, bytes] = field(default_factory=dict)  # attachments by name
+    images: Mapping[str, Image] = field(default_factory=dict)  # by Content-ID, without <>
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,7 @@ class Copy:
     date: int  # seconds since the epoch, UTC
     web_copy: str = ""
     mailing: int = 0  # its number; 0: a copy that is in none
+    files: tuple[tuple[str, bytes], ...] = ()  # attachments of this copy alone: name, content
     one_click: bool = False  # the first of `unsubscribe` is https and takes a POST (RFC 8058)
 
 
@@ -107,7 +118,7 @@ class Program:
         mark = hashlib.sha256(merge.to_json().encode()).hexdigest()[:20]
         inner, outer = f"=_{mark}.a", f"=_{mark}.m"
         alternative = f'Content-Type: multipart/alternative; boundary="{inner}"\r\n'
-        mixed = f'Content-Type: multipart/mixed; boundary="{outer}"\r\n\r\n--{outer}\r\n'
+        self._mixed = f'Content-Type: multipart/mixed; boundary="{outer}"\r\n\r\n--{outer}\r\n'
         office = mailto(mail.reply_to or mail.address)
         self._mime = (
             headers.uris("List-Help", (f"{office}?subject=help",))
@@ -115,14 +126,14 @@ class Program:
             + "List-Post: NO\r\n"  # RFC 2369 §3.4: nobody but us writes to the list
             + headers.raw("Content-Language", merge.language)
             + "X-Auto-Response-Suppress: OOF, AutoReply\r\nMIME-Version: 1.0\r\n"
-            + (mixed if mail.files else "")
-            + f"{alternative}\r\n--{inner}\r\n"
-            + _part_head("plain", self._text.encoding)
         )
-        self._between = f"\r\n--{inner}\r\n" + _part_head("html", self._html.encoding)
-        files = b"".join(_attached(outer, name, content) for name, content in mail.files.items())
-        end = f"--{outer}--\r\n".encode() if files else b""
-        self._end = f"\r\n--{inner}--\r\n".encode() + files + end
+        self._top = f"{alternative}\r\n--{inner}\r\n" + _part_head("plain", self._text.encoding)
+        html = _part_head("html", self._html.encoding)
+        related, images = _related(f"=_{mark}.r", mail.images)
+        self._between = f"\r\n--{inner}\r\n{related}{html}"
+        self._files = b"".join(_attached(outer, name, content) for name, content in mail.files.items())
+        self._outer = outer
+        self._end = images + f"\r\n--{inner}--\r\n".encode()
         self._dates: tuple[int, str] = (-1, "")
         self._sender_id = sender_id(mail.address)
         self._lists: dict[tuple[str, str, int], str] = {}
@@ -146,7 +157,17 @@ class Program:
             raise StatementError(f"cannot be written for this person: {error}"[:300], where=self._file) from error
         if len(text) + len(html) > _COPY_LIMIT:
             raise StatementError(f"is longer than {_COPY_LIMIT:,} characters for this person", where=self._file)
-        return f"{head}{text}{self._between}{html}".encode() + self._end
+        if not self._files and not copy.files:
+            return f"{head}{self._top}{text}{self._between}{html}".encode() + self._end
+        return b"".join(
+            [
+                f"{head}{self._mixed}{self._top}{text}{self._between}{html}".encode(),
+                self._end,
+                self._files,
+                *(_attached(self._outer, name, content) for name, content in copy.files),
+                f"--{self._outer}--\r\n".encode(),
+            ]
+        )
 
     def _head(self, copy: Copy, subject: str) -> str:
         at, date = self._dates
@@ -321,6 +342,22 @@ def _attached(boundary: str, name: str, content: bytes) -> bytes:
         f"Content-Disposition: attachment; {headers.file_name(name)}\r\n\r\n"
     )
     return head.encode() + _lines(content)
+
+
+def _related(boundary: str, images: Mapping[str, Image]) -> tuple[str, bytes]:
+    """What comes before and after an HTML part that shows images (RFC 2387), encoded once for all copies."""
+    if not images:
+        return "", b""
+    head = f'Content-Type: multipart/related; type="text/html";\r\n boundary="{boundary}"\r\n\r\n--{boundary}\r\n'
+    parts = [b"\r\n"]
+    for cid, image in images.items():
+        fields = (
+            f"--{boundary}\r\nContent-Type: {image.kind}\r\nContent-Transfer-Encoding: base64\r\n"
+            f"{headers.raw('Content-ID', f'<{cid}>')}"
+            f"Content-Disposition: inline; {headers.file_name(image.name)}\r\n\r\n"
+        )
+        parts += [fields.encode(), _lines(image.content)]
+    return head, b"".join([*parts, f"--{boundary}--\r\n".encode()])
 
 
 def _lines(content: bytes) -> bytes:

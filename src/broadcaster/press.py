@@ -7,18 +7,22 @@ person's own address and fields, and where bounces go, are as they are when it i
 from __future__ import annotations
 
 import hashlib
+import html
 import json
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
+from broadcaster import pictures
 from broadcaster.courier import Consignment
 from broadcaster.delivery import Envelope
 from broadcaster.errors import StatementError
 from broadcaster.mailing import canonical
 from broadcaster.merge import MergeTemplate
-from broadcaster.message import Copy, Mail, Program
+from broadcaster.message import Copy, Image, Mail, Program
 from broadcaster.message import compile as compiled
 
 if TYPE_CHECKING:
@@ -27,6 +31,13 @@ if TYPE_CHECKING:
     from broadcaster.ledger import Part
     from broadcaster.links import Signer
     from broadcaster.subscriber import MailingList
+
+
+# Gmail and most others take 25 MB, and a relay may take less; text and header are of no account beside that
+LARGEST: Final = 25_000_000
+# the column of the default layouts without its padding, for the programs that heed no style
+_COLUMN: Final = 72
+_WIDTH: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +51,10 @@ class ListFacts:
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """One language of a mailing, whole. `files`: attachment name → SHA-256 of its bytes."""
+    """One language of a mailing, whole.
+
+    `files`: attachment name → SHA-256 of its bytes; `images`: Content-ID → name, MIME type, SHA-256.
+    """
 
     merge: MergeTemplate
     name: str
@@ -50,6 +64,7 @@ class Frozen:
     site: str  # where one click is answered; empty: nowhere
     lists: Mapping[int, ListFacts]
     files: Mapping[str, str]
+    images: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One text for the same content, always: the digest covers it."""
@@ -63,6 +78,7 @@ class Frozen:
                 "files": dict(self.files),
                 # not written where there is none: what was frozen earlier stays what it was
                 **({"site": self.site} if self.site else {}),
+                **({"images": {cid: list(facts) for cid, facts in self.images.items()}} if self.images else {}),
             }
         )
 
@@ -78,15 +94,27 @@ class Frozen:
             site=value.get("site", ""),
             lists={int(i): ListFacts(*facts) for i, facts in value["lists"].items()},
             files=value["files"],
+            images=value.get("images", {}),
         )
 
 
 def freeze(
     merge: MergeTemplate, config: Config, lists: Sequence[MailingList], asset: Callable[[str], bytes]
 ) -> tuple[Frozen, dict[str, bytes]]:
-    """A merge template with all that its header will say, and the bytes of its attachments by digest."""
-    files = {name: asset(name) for name in merge.attachments}
-    digests = {name: hashlib.sha256(body).hexdigest() for name, body in files.items()}
+    """A merge template with all that its header will say, and the bytes of its attachments and images by digest.
+
+    `asset` gives a file of the workspace by its path. Raises StatementError for one that is not there, an image that is
+    none, and for more than any mailbox takes.
+    """
+    contents: dict[str, bytes] = {}
+
+    def kept(path: str) -> str:
+        body = asset(path)
+        contents[digest := hashlib.sha256(body).hexdigest()] = body
+        return digest
+
+    files = {shown(name): kept(f"{merge.folder}/{name}") for name in merge.attachments}
+    merge, images = _pictured(merge, config, asset, kept)
     language, default = merge.language, config.languages.default
     frozen = Frozen(
         merge=merge,
@@ -96,9 +124,48 @@ def freeze(
         leave=str(config.links.leave_mailto or ""),
         site=config.links.site if config.links.one_click else "",
         lists={of.id: ListFacts(of.name, of.list_id, of.title(language, default)) for of in lists},
-        files=digests,
+        files=files,
+        images=images,
     )
-    return frozen, {digests[name]: body for name, body in files.items()}
+    too_large(sum(map(len, contents.values())), merge.file)
+    return frozen, contents
+
+
+def shown(path: str) -> str:
+    """The name of an attachment as its reader sees it: of whatever folder, and composed (a Mac's disk is not)."""
+    return unicodedata.normalize("NFC", path.rpartition("/")[2])
+
+
+def too_large(octets: int, where: str) -> None:
+    """Raises StatementError for files that no mailbox takes together."""
+    if octets * 4 // 3 * 78 // 76 > LARGEST:
+        raise StatementError(
+            f"its attachments and images have {octets / 1e6:.1f} MB: mailboxes take {LARGEST * 57 / 78 / 1e6:.0f}",
+            where=where,
+            hint="put them on the web and link to them",
+        )
+
+
+def _pictured(
+    merge: MergeTemplate, config: Config, asset: Callable[[str], bytes], kept: Callable[[str], str]
+) -> tuple[MergeTemplate, dict[str, tuple[str, str, str]]]:
+    """The merge template with the final addresses of its images, and those that travel with the mail."""
+    if not merge.images:
+        return merge, {}
+    found = {path: pictures.look(asset(path), path) for path in merge.images}
+    most = int(config.theme.get("width", _WIDTH)) - _COLUMN
+    addresses: dict[str, str] = {}
+    images: dict[str, tuple[str, str, str]] = {}
+    for path, picture in found.items():
+        if config.links.images:
+            addresses[path] = html.escape(f"{config.links.images}/{quote(path)}")
+            continue
+        digest = kept(path)
+        # the same bytes, the same name, and no others: RFC 2045 §7
+        cid = f"{digest[:32]}@{config.sender.address.domain}"
+        addresses[path] = f"cid:{cid}"
+        images[cid] = (shown(path), picture.kind, digest)
+    return replace(merge, html=pictures.settled(merge.html, addresses, found, most), images=()), images
 
 
 class Press:
@@ -111,11 +178,13 @@ class Press:
         signer: Signer,
         config: Config,
         *,
+        enclosed: Callable[[Consignment], Sequence[tuple[str, bytes]]] | None = None,
         seal: Seal | None = None,
         prefix: str = "",
     ) -> None:
         self._frozen = {part.number: Frozen.from_json(part.template) for part in parts}
         self._content = content
+        self._enclosed = enclosed
         self._signer = signer
         self._return_path = str(config.returns.return_path or "")
         self._marks = {relay.name: config.marks(relay) for relay in config.relays}
@@ -142,6 +211,7 @@ class Press:
                 unsubscribe=tuple(uri for uri in (page, mail) if uri),
                 date=now,
                 mailing=row.mailing,
+                files=self._files(row, frozen),
                 one_click=bool(page),
             )
         )
@@ -154,6 +224,12 @@ class Press:
             message=message,
             smtputf8=not row.subscriber.address.isascii(),
         )
+
+    def _files(self, row: Consignment, frozen: Frozen) -> tuple[tuple[str, bytes], ...]:
+        """What this person alone gets: read now and for this copy, so that no more than one is held."""
+        if self._enclosed is None or not frozen.merge.enclosures:
+            return ()
+        return tuple(self._enclosed(row))
 
     def message_id(self, delivery: int) -> str:
         """The Message-ID of a delivery: the same on every attempt."""
@@ -168,7 +244,8 @@ class Press:
 
     def _compile(self, number: int, frozen: Frozen) -> Program:
         files = {name: self._content(digest) for name, digest in frozen.files.items()}
-        mail = Mail(frozen.name, frozen.address, frozen.reply_to, self._prefix, files)
+        images = {cid: Image(name, kind, self._content(digest)) for cid, (name, kind, digest) in frozen.images.items()}
+        mail = Mail(frozen.name, frozen.address, frozen.reply_to, self._prefix, files, images)
         try:
             program = self._programs[number] = compiled(frozen.merge, mail)
         except RecursionError:

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """Names below `links` and `subscriber`. `holes`: fields that leave a gap in the text where a person lacks them."""
+    """Names below `links`, `list` and `subscriber`.
+
+    `holes`: fields that leave a gap in the text where a person lacks them.
+    """
 
     links: frozenset[str]
+    lists: frozenset[str]
     fields: frozenset[str]
     holes: frozenset[str]
 
@@ -36,6 +40,7 @@ def reads(text: str) -> Reads:
                 named.append((base.name, name))
     return Reads(
         links=frozenset(name for base, name in named if base == "links"),
+        lists=frozenset(name for base, name in named if base == "list"),
         fields=frozenset(name for base, name in named if base == "subscriber"),
         holes=frozenset(_holes(tree, frozenset())),
     )

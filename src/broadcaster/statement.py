@@ -23,6 +23,10 @@ _KEYS = ("subject", "preheader", "date", "attachments", "layout")
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _UNTYPED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _COMMENT = re.compile(r"(?:^|[ \t])#.*")
+# a comma inside a tag parts no names
+_NAMES = re.compile(r"(?:\{\{.*?\}\}|\{%.*?%\}|[^,])+")
+# what shows a name otherwise than it is: gpj.exe as exe.jpg (Unicode TR 36 §2.10.1)
+_TURNING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LAYOUT = re.compile(r"[^\W_][\w-]*(?:/[^\W_][\w-]*)*")
 
 
@@ -155,15 +159,21 @@ def _date(value: str, where: str) -> datetime.date | None:
 
 
 def _attachments(value: str, where: str) -> tuple[str, ...]:
-    """Names in brackets or without, parted by commas; each once."""
+    """Names in brackets or without, parted by commas; each once. A name may hold Jinja."""
     value = _plain(value)
     if value.startswith("[") != value.endswith("]"):
         raise StatementError(
             "the list of attachments lacks a bracket", where=where, hint="write it like [one.pdf, two.pdf]"
         )
-    names = [name.strip().strip("\"'") for name in value.removeprefix("[").removesuffix("]").split(",")]
+    names = [name.strip().strip("\"'") for name in _NAMES.findall(value.removeprefix("[").removesuffix("]"))]
     found = tuple(name for name in names if name)
     for name in found:
+        if _TURNING.search(name):
+            raise StatementError(
+                f"{_TURNING.sub('', name)!r} holds a sign that turns the direction of a name",
+                where=where,
+                hint="delete it",
+            )
         if found.count(name) > 1:
             raise StatementError(f"{name!r} is attached twice", where=where, hint="name it once")
     return found

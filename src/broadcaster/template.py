@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup
 
-from broadcaster import bidi, markdown, markup, plaintext
+from broadcaster import bidi, markdown, markup, pictures, plaintext
 from broadcaster import language as tags
 from broadcaster.deferral import STAND_IN, Deferral, plain_words
 from broadcaster.errors import StatementError
 from broadcaster.merge import ROOTS, MergeTemplate
+from broadcaster.reads import reads
 from broadcaster.restoration import Restoration
 from broadcaster.sentinel import Kind, Sentinels
 
@@ -105,7 +106,8 @@ class _LayOut:
         self._layouts = layouts
         self._remarks: list[str] = []
         self._constants: list[str] = []
-        self._sentinels = Sentinels([part.subject, part.preheader, part.body, *layouts.values()])
+        self._images: list[str] = []
+        self._sentinels = Sentinels([part.subject, part.preheader, part.body, *part.attachments, *layouts.values()])
         self._merging = sandbox.for_merging(language)
         self._deferral = Deferral(self._sentinels, sandbox.Reach(self._merging, known).check)
         self._restoration = Restoration(self._sentinels, self._deferral, part.file)
@@ -130,17 +132,21 @@ class _LayOut:
         part, statement = self._part, self._globals["statement"]
         for key in ("subject", "preheader"):
             statement[key] = self._heading(key, getattr(part, key))
+        if "signature" in part.extra:
+            statement["signature"] = self._heading("signature", part.extra["signature"])
         statement["title"] = (
             self._heading("title", part.extra["title"]) if "title" in part.extra else statement["subject"]
         )
         tokens = markdown.parse(self._body(), self._sentinels)
         bidi.isolate(tokens, self._direction, self._sentinels)
-        statement["body"] = _Body(self._said(markdown.to_html(tokens), html.escape))
-        page = self._page("html")
+        body = self._said(markdown.to_html(tokens), html.escape)
+        statement["body"] = _Body(self._pictured(body, part.file.rpartition("/")[0]))
+        page = self._pictured(self._page("html"), "templates")
         statement["body"] = _Body(
             self._said(plaintext.to_text(tokens, language=self._language, sentinels=self._sentinels), str)
         )
         text = self._page("txt")
+        attachments, enclosures = self._files()
         return MergeTemplate(
             file=part.file,
             language=self._language,
@@ -149,7 +155,9 @@ class _LayOut:
             preheader=self._restoration.line(str(statement["preheader"])),
             html=self._restoration.html(self._inlined(page).strip() + "\n"),
             text=self._restoration.text(text.strip("\n") + "\n"),
-            attachments=part.attachments,
+            attachments=attachments,
+            enclosures=enclosures,
+            images=tuple(dict.fromkeys(self._images)),
             remarks=tuple(dict.fromkeys(self._remarks)),
         )
 
@@ -163,16 +171,24 @@ class _LayOut:
     def _words(self) -> dict[str, Callable[..., str]]:
         """gettext's functions over locale/LANG.po; what is not there is said in English."""
         paths = [f"locale/{tag}.po" for tag in (self._language, self._language.partition("-")[0])]
-        text = next((self._layouts[path] for path in paths if path in self._layouts), "")
+        path = next((path for path in paths if path in self._layouts), "")
+        text = self._layouts.get(path, "")
         if not text and not self._language.startswith("en"):
             self._remarks.append(f"templates/locale/ has no words for {self._language}: the footer is in English")
         catalogue = _catalogue(text)
 
+        def noted(text: str, said: str) -> str:
+            """A word that the catalogue lacks is told to the author, once."""
+            if said is text and isinstance(catalogue, GNUTranslations) and not self._language.startswith("en"):
+                self._remarks.append(f"templates/{path} has no words for “{text}”: it is in English")
+            return said
+
         def gettext(text: str, **values: Any) -> str:
-            return _filled(catalogue.gettext(text), values)
+            return _filled(noted(text, catalogue.gettext(text)), values)
 
         def ngettext(one: str, many: str, number: int, **values: Any) -> str:
-            return _filled(catalogue.ngettext(one, many, number), {"number": number, **values})
+            said = catalogue.ngettext(one, many, number)
+            return _filled(noted(one, one) if said in (one, many) else said, {"number": number, **values})
 
         return {"_": gettext, "gettext": gettext, "ngettext": ngettext}
 
@@ -191,6 +207,41 @@ class _LayOut:
         text = self._rendered(value, self._part.lines.get(key, 1))
         text = unicodedata.normalize("NFC", " ".join(self._said(text, str).split()))
         return _Sealed(text) if self._sentinels.any.search(text) else text
+
+    def _files(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What everybody gets, and what one person alone does: names of the latter read the subscriber."""
+        where = self._part.where("attachments")
+        ours: list[str] = []
+        theirs: list[str] = []
+        for source in self._part.attachments:
+            name = source
+            if "{" in source:
+                name = self._said(self._rendered(source, self._part.lines.get("attachments", 1)), str).strip()
+            name = unicodedata.normalize("NFC", name)
+            if not self._sentinels.any.search(name):
+                ours += [name] if name else []
+                continue
+            name = self._restoration.file_name(name)
+            found = reads(name)
+            if found.links or found.lists:
+                raise StatementError(
+                    f"{source!r} reads more than the subscriber", where=where, hint="a name can read subscriber.* alone"
+                )
+            theirs.append(name)
+        bare = [name.rpartition("/")[2] for name in ours]
+        if twice := next((name for name in bare if bare.count(name) > 1), ""):
+            raise StatementError(f"two attachments are called {twice!r}", where=where, hint="rename one of the files")
+        return tuple(ours), tuple(theirs)
+
+    def _pictured(self, page: str, folder: str) -> str:
+        """The page with images of the workspace under names that are settled when it is frozen."""
+
+        def own(source: str) -> bool:
+            return self._sentinels.any.search(source) is not None
+
+        page, found = pictures.laid_in(page, folder, own)
+        self._images += found
+        return page
 
     def _body(self) -> str:
         return self._rendered(self._part.body, self._part.first_line).lstrip("\n")

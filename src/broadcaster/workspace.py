@@ -7,7 +7,9 @@ a name from a file could point at must lie inside the folder it belongs to: link
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +124,10 @@ class Workspace:
         """
         from broadcaster import statement
 
+        if slug.isdigit():
+            raise NotFound(
+                f"{slug!r} cannot be a statement's name: that is the number of a mailing", hint="a letter must be in it"
+            )
         folder = self.root / "statements"
         single = folder / f"{slug}.md"
         if slug in self.slugs() and (folder / slug).is_dir():
@@ -148,20 +154,60 @@ class Workspace:
                     found[path.relative_to(folder).as_posix()] = _text_in(folder, path)
         return found
 
-    def asset(self, slug: str, name: str) -> bytes:
-        """An image or attachment beside a statement. Raises StatementError when missing, outside, or too large."""
-        folder = self.root / "statements" / slug
-        path = _inside(folder / name, folder)
+    def asset(self, path: str) -> bytes:
+        """An image or attachment: a path in the workspace, below statements/ or templates/.
+
+        Raises StatementError when it is missing, outside its folder, no file, or too large.
+        """
+        descriptor = self._asset(path)
         try:
-            if path.stat().st_size > ASSET_LIMIT:
-                raise StatementError("is larger than 25 MB", where=f"statements/{slug}/{name}")
-            return path.read_bytes()
-        except OSError as error:
-            raise StatementError(
-                (error.strerror or str(error)).lower(),
-                where=f"statements/{slug}/{name}",
-                hint="put the file beside the statement",
-            ) from None
+            size = os.fstat(descriptor).st_size
+            if size > ASSET_LIMIT:
+                raise StatementError(f"is larger than {ASSET_LIMIT // 1_000_000} MB", where=path)
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                return file.read(ASSET_LIMIT)
+        finally:
+            os.close(descriptor)
+
+    def asset_size(self, path: str) -> int:
+        """The octets of such a file. Raises StatementError as `asset` does."""
+        descriptor = self._asset(path)
+        try:
+            return os.fstat(descriptor).st_size
+        finally:
+            os.close(descriptor)
+
+    def _asset(self, path: str) -> int:
+        """The open descriptor of a file beside a statement or a layout."""
+        flat = posixpath.normpath(path)
+        top, _, rest = flat.partition("/")
+        if top not in ("statements", "templates") or not rest:
+            raise StatementError("lies outside statements/ and templates/", where=path)
+        folder = self.root / top
+        hint = "put the file beside the statement" if top == "statements" else "put the file into templates/"
+        try:
+            # a Mac writes é in two signs, a statement mostly in one
+            spellings = [
+                self.root / each for each in (flat, *(unicodedata.normalize(form, flat) for form in ("NFC", "NFD")))
+            ]
+            real = _inside(next((each for each in spellings if each.exists()), spellings[0]), folder)
+            # a pipe of that name would be waited for
+            descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except (OSError, ValueError) as error:
+            words = getattr(error, "strerror", None) or str(error)
+            raise StatementError(words.lower(), where=path, hint=hint) from None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise StatementError("is no file", where=path, hint=hint)
+        return descriptor
+
+    def beside(self, folder: str) -> list[str]:
+        """The names of the files in a folder below statements/, where there is one."""
+        try:
+            place = _inside(self.root / folder, self.root / "statements")
+            return sorted(unicodedata.normalize("NFC", each.name) for each in place.iterdir() if each.is_file())
+        except OSError:
+            return []
 
 
 def find(start: Path | None, env: Mapping[str, str]) -> Workspace:

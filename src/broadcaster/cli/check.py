@@ -75,6 +75,7 @@ class Proved:
 def proved(house: House, slug: str, lists: Sequence[str] = ()) -> Proved:
     """Look at everything. Raises NotFound and ConfigError; what is wrong with the statement is a finding."""
     from broadcaster import proof
+    from broadcaster.cli import files
 
     roster = house.roster
     ids = [roster.list(name).id for name in lists] or [of.id for of in roster.lists()]
@@ -85,8 +86,9 @@ def proved(house: House, slug: str, lists: Sequence[str] = ()) -> Proved:
     except StatementError as error:
         return Proved(None, (), proof.unread(error))
     merges, faults = laid_out(house, statement)
-    attached, missing = _attached(house, slug, merges)
+    attached, missing = files.attached(house, statement, merges)
     faults += missing
+    faults += files.enclosed(house, statement, merges, ids)
     if not missing:
         faults += _trials(house, slug, merges, ids)
     printed = proof.fields(merges)
@@ -123,20 +125,6 @@ def laid_out(house: House, statement: Statement) -> tuple[list[MergeTemplate], l
     return merges, faults
 
 
-def _attached(
-    house: House, slug: str, merges: Sequence[MergeTemplate]
-) -> tuple[dict[str, int], list[tuple[str, BadData]]]:
-    """The size of each attachment, and what is wrong with those that cannot be read."""
-    sizes: dict[str, int] = {}
-    faults: list[tuple[str, BadData]] = []
-    for name in dict.fromkeys(name for merge in merges for name in merge.attachments):
-        try:
-            sizes[name] = len(house.workspace.asset(slug, name))
-        except BadData as error:
-            faults.append(("attachment", error))
-    return sizes, faults
-
-
 def _trials(house: House, slug: str, merges: Sequence[MergeTemplate], ids: Sequence[int]) -> list[tuple[str, BadData]]:
     """Make copies for some real people, those of rare languages too, and for a reader of whom nothing is known."""
     from broadcaster import language
@@ -151,7 +139,7 @@ def _trials(house: House, slug: str, merges: Sequence[MergeTemplate], ids: Seque
     for merge in merges:
         readers = [p for p in people if language.choose(p.language or default, [merge.language], "") == merge.language]
         try:
-            copies = Copies(house, slug, [merge])
+            copies = Copies(house, slug, [merge], enclosing=False)
             for person in readers:
                 copies.of(person, merge.language, house.now)
         except BadData as error:

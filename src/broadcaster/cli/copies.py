@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from broadcaster.courier import Consignment
 from broadcaster.delivery import Envelope
+from broadcaster.enclosure import Names
 from broadcaster.ledger import Part
 from broadcaster.links import KEY_OCTETS, Signer
-from broadcaster.press import Press, freeze
+from broadcaster.press import Frozen, Press, freeze
 from broadcaster.subscriber import MailingList, Subscriber
 
 if TYPE_CHECKING:
@@ -24,22 +25,39 @@ if TYPE_CHECKING:
 
 
 class Copies:
-    """The copies of some parts of one statement. Raises StatementError for an attachment that is not there."""
+    """The copies of some parts of one statement. Raises StatementError for an attachment that is not there.
 
-    def __init__(self, house: House, slug: str, merges: Sequence[MergeTemplate], *, prefix: str = "") -> None:
+    `enclosing`: with the files that the person alone gets, where the person is a subscriber.
+    """
+
+    def __init__(
+        self, house: House, slug: str, merges: Sequence[MergeTemplate], *, prefix: str = "", enclosing: bool = True
+    ) -> None:
         config = house.config
         lists = house.roster.lists()
         # a new workspace has none yet
         self._list = lists[0] if lists else MailingList(0, "test", f"test.{config.sender.address.domain}")
         self.languages = [merge.language for merge in merges]
-        files: dict[str, bytes] = {}
+        self.files = files = dict[str, bytes]()
+        self.frozen: list[Frozen] = []
         parts: list[Part] = []
         for number, merge in enumerate(merges):
-            frozen, bodies = freeze(merge, config, [self._list], lambda name: house.workspace.asset(slug, name))
+            frozen, bodies = freeze(merge, config, [self._list], house.workspace.asset)
+            self.frozen.append(frozen)
             parts.append(Part(number, merge.language, frozen.to_json()))
             files.update(bodies)
+        self._house = house
+        self._names = [Names(of.merge.enclosures, of.merge.file) for of in self.frozen]
         signer = Signer(secrets.token_bytes(KEY_OCTETS))
-        self._press = Press(parts, files.__getitem__, signer, config, seal=house.seal, prefix=prefix)
+        self._press = Press(
+            parts,
+            files.__getitem__,
+            signer,
+            config,
+            enclosed=self._enclosed if enclosing else None,
+            seal=house.seal,
+            prefix=prefix,
+        )
         self._relay = config.relays[0].name
 
     def of(self, person: Subscriber, language: str, now: int, relay: str | None = None) -> Envelope:
@@ -47,6 +65,15 @@ class Copies:
         number = self.languages.index(language)
         row = Consignment(secrets.randbits(62), 0, number, self._list.id, person)
         return self._press.compose(row, relay or self._relay, datetime.fromtimestamp(now, UTC))
+
+    def _enclosed(self, row: Consignment) -> list[tuple[str, bytes]]:
+        """What the person alone gets, as it lies there now."""
+        from broadcaster.broadcast import enclosures
+
+        if not row.subscriber.id:
+            return []
+        found = enclosures(self._house.workspace, self.frozen[row.part], self._names[row.part], row.subscriber)
+        return [(file.name, file.body) for file in found]
 
 
 def nobody(address: str, language: str) -> Subscriber:

@@ -100,7 +100,14 @@ class House:
         from broadcaster.sending import Hands
 
         def press(of: Mailing) -> Press:
-            return Press(self.ledger.parts(of.id), self.ledger.content, self.signer, self.config, seal=self.seal)
+            return Press(
+                self.ledger.parts(of.id),
+                self.ledger.content,
+                self.signer,
+                self.config,
+                enclosed=lambda row: self.ledger.enclosed(row.mailing, row.subscriber.id),
+                seal=self.seal,
+            )
 
         return Hands(self.roster, self.ledger, self.config, press, self.clock)
 

@@ -15,6 +15,7 @@ from broadcaster.cli.say import clean, dry_run_option, dump, json_option, out, s
 from broadcaster.errors import BadData, CannotWrite, CheckFailed, NotFound
 
 if TYPE_CHECKING:
+    from broadcaster.cli.copies import Copies
     from broadcaster.merge import MergeTemplate
     from broadcaster.subscriber import Subscriber
 
@@ -49,7 +50,7 @@ def render(
 
     For each language: LANG.html and LANG.txt as a person sees them, LANG.eml as it goes to the relay, and
     LANG.merge.html and LANG.merge.txt, which are what `prepare` freezes: all but the person is filled in.
-    Leave links in these copies do nothing.
+    Images that travel with the mail lie beside them. Leave links in these copies do nothing.
 
     \b
     Examples:
@@ -109,11 +110,19 @@ def rendered(
     faults: list[BadData] = []
     for merge in merges:
         tag = merge.language
+        try:
+            copies = Copies(house, slug, [merge])
+            merge = copies.frozen[0].merge  # its images have got their addresses
+        except BadData as error:
+            faults.append(error)
+            copies = None
         files[f"{tag}.merge.html"] = merge.html.encode()
         files[f"{tag}.merge.txt"] = f"{merge.subject}\n\n{merge.text}".encode()
+        if copies is None:
+            continue
         try:
             reader = person or nobody(f"reader@{house.config.sender.address.domain}", tag)
-            message = Copies(house, slug, [merge]).of(reader, tag, house.now).message
+            message = copies.of(reader, tag, house.now).message
         except BadData as error:
             faults.append(error)
             continue
@@ -123,7 +132,19 @@ def rendered(
             body = read.get_body((kind,))
             assert body is not None
             files[f"{tag}.{suffix}"] = body.get_content().encode()
+        page, images = _shown(files[f"{tag}.html"], copies)
+        files.update({f"{tag}.html": page, **images})
     return files, faults
+
+
+def _shown(page: bytes, copies: Copies) -> tuple[bytes, dict[str, bytes]]:
+    """A page that a browser shows, which knows no `cid:`, and the images it then shows from beside it."""
+    images: dict[str, bytes] = {}
+    for cid, (name, _, digest) in copies.frozen[0].images.items():
+        file = f"{cid[:8]}{Path(name).suffix.lower()}"
+        images[file] = copies.files[digest]
+        page = page.replace(f'"cid:{cid}"'.encode(), f'"{file}"'.encode())
+    return page, images
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -1,0 +1,167 @@
+"""What `check` finds of the files that go with a statement: attachments, images, and what is one person's own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from broadcaster.cli.house import House
+from broadcaster.errors import BadData, StatementError
+
+if TYPE_CHECKING:
+    from broadcaster.merge import MergeTemplate
+    from broadcaster.statement import Part, Statement
+
+Fault = tuple[str, BadData]
+"""The name of a rule, and what is wrong."""
+
+# people who are read at once, and how many of those without a file are named
+LOT = 500
+NAMED = 3
+# octets of images that go with every copy
+IMAGES = 1_000_000
+
+
+def attached(house: House, statement: Statement, merges: Sequence[MergeTemplate]) -> tuple[dict[str, int], list[Fault]]:
+    """The size of each attachment by name, and what is wrong with attachments and images that cannot go."""
+    sizes: dict[str, int] = {}
+    faults: list[Fault] = []
+    for merge in merges:
+        part = statement.parts[merge.language]
+        for name in merge.attachments:
+            try:
+                sizes[name] = house.workspace.asset_size(f"{merge.folder}/{name}")
+            except BadData as error:
+                faults.append(("attachment", _at(error, part.where("attachments"))))
+        images = 0
+        for path in merge.images:
+            try:
+                images += _image(house, path)
+            except BadData as error:
+                faults.append(("image", _at(error, _named_in(part, path))))
+        if images > IMAGES and not house.config.links.images:
+            message = f"the images have {images / 1e6:.1f} MB for each copy"
+            faults.append(
+                ("heavy", StatementError(message, where=part.file, hint="save them smaller, or set links.images"))
+            )
+    return sizes, faults
+
+
+def _image(house: House, path: str) -> int:
+    from broadcaster import pictures
+
+    body = house.workspace.asset(path)
+    pictures.look(body, path)
+    return len(body)
+
+
+def _at(error: BadData, where: str) -> StatementError:
+    """The same complaint, at the line that names the file."""
+    return StatementError(f"{error.where}: {error.message}", where=where, hint=error.hint)
+
+
+def _named_in(part: Part, path: str) -> str:
+    name = path.rpartition("/")[2]
+    if path.startswith("templates/"):
+        return f"templates/{part.layout}.html"
+    line = next((n for n, text in enumerate(part.body.split("\n"), part.first_line) if name in text), None)
+    return f"{part.file}:{line}" if line else part.file
+
+
+def enclosed(house: House, statement: Statement, merges: Sequence[MergeTemplate], lists: Sequence[int]) -> list[Fault]:
+    """Whether each person's own files are there, and are nobody else's: asked of everybody the lists would reach."""
+    from broadcaster.enclosure import Names
+
+    concerned = {merge.language: merge for merge in merges if merge.enclosures}
+    if not concerned or not lists:
+        return []
+    names = {tag: Names(merge.enclosures, merge.file) for tag, merge in concerned.items()}
+    used: Counter[str] = Counter()
+    missing: dict[tuple[str, str], list[str]] = {}
+    faults: dict[str, Fault] = {}
+    for tag, ids in _readers(house, statement, lists):
+        if tag not in concerned:
+            continue
+        merge = concerned[tag]
+        for person in house.roster.people(ids).values():
+            try:
+                paths = [f"{merge.folder}/{name}" for name in names[tag].of(person)]
+            except BadData as error:
+                faults.setdefault(str(error), ("attachment", error))
+                continue
+            used.update(paths)
+            for path in paths:
+                try:
+                    house.workspace.asset_size(path)
+                except BadData as error:
+                    missing.setdefault((tag, error.message), []).append(
+                        f"{path.rpartition('/')[2]} for {person.address}"
+                    )
+    return [
+        *faults.values(),
+        *_missing(statement, missing),
+        *_shared(statement, concerned, used),
+        *_unused(house, statement, concerned, used),
+    ]
+
+
+def _readers(house: House, statement: Statement, lists: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
+    """The people whom a mailing to these lists would reach, some hundred at a time, by the language they would get."""
+    from broadcaster import language
+
+    default = house.config.languages.default
+    waiting: dict[str, list[int]] = {}
+    chosen: dict[str, str] = {}
+    for subscriber, tag, _ in house.roster.audience(lists, ()):
+        if (given := chosen.get(tag)) is None:
+            given = chosen[tag] = language.choose(tag or default, tuple(statement.parts), default)
+        lot = waiting.setdefault(given, [])
+        lot.append(subscriber)
+        if len(lot) == LOT:
+            yield given, waiting.pop(given)
+    yield from waiting.items()
+
+
+def _missing(statement: Statement, missing: dict[tuple[str, str], list[str]]) -> Iterator[Fault]:
+    for (tag, why), whose in missing.items():
+        named = ", ".join(whose[:NAMED]) + (f" and {len(whose) - NAMED:,} more" if len(whose) > NAMED else "")
+        message = f"{len(whose):,} {'person has' if len(whose) == 1 else 'people have'} no file ({why}): {named}"
+        hint = "put it there; {% if subscriber.FIELD %} … {% endif %} around the name leaves out who has none"
+        yield "attachment", StatementError(message, where=statement.parts[tag].where("attachments"), hint=hint)
+
+
+def _shared(statement: Statement, concerned: dict[str, MergeTemplate], used: Counter[str]) -> Iterator[Fault]:
+    """One person's invoice in another's mail cannot be taken back."""
+    shared = [(path, number) for path, number in used.items() if number > 1]
+    if shared:
+        path, number = shared[0]
+        more = f", and {len(shared) - 1:,} more like it" if len(shared) > 1 else ""
+        yield (
+            "shared-attachment",
+            StatementError(
+                f"{path} would go to {number:,} people{more}",
+                where=statement.parts[next(iter(concerned))].where("attachments"),
+                hint="name it by something that is each person's own; what is for all goes in without a field",
+            ),
+        )
+
+
+def _unused(
+    house: House, statement: Statement, concerned: dict[str, MergeTemplate], used: Counter[str]
+) -> Iterator[Fault]:
+    """A file that looks like the others and reaches nobody: a typing mistake in its name, or in a field."""
+    from broadcaster.enclosure import patterns
+
+    for tag, merge in concerned.items():
+        for folder, pattern in patterns(merge.enclosures):
+            prefix = f"{folder}/" if folder else ""
+            there = [f"{prefix}{name}" for name in house.workspace.beside(f"{merge.folder}/{folder}".rstrip("/"))]
+            left = [name for name in there if pattern.fullmatch(name) and f"{merge.folder}/{name}" not in used]
+            left = [name for name in left if not name.endswith(".md") and name not in merge.attachments]
+            if left:
+                named = ", ".join(left[:NAMED]) + (f" and {len(left) - NAMED:,} more" if len(left) > NAMED else "")
+                yield (
+                    "unused-attachment",
+                    StatementError(f"nobody gets {named}", where=statement.parts[tag].where("attachments")),
+                )
