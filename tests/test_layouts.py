@@ -219,3 +219,53 @@ def test_the_parts_of_the_sample_have_the_same_shape() -> None:
         marks = re.findall(r"^(?:#+|- |> |\|)|\]\(|\{%|\{\{|\*\*|\[\^", source, re.MULTILINE)
         shapes.add(tuple(marks))
     assert len(shapes) == 1
+
+
+# own layouts, words and plurals
+
+
+def in_layout(text: str, language: str = "ar", **extra: str) -> MergeTemplate:
+    part = statement.Part("statements/june/x.md", language, "S", "Text.\n", extra=extra)
+    return template.lay_out(
+        part,
+        language=language,
+        layouts={**layouts(), "statement.txt": text} if text else layouts(),
+        settings={"sender": {"name": "W", "address": "news@water.example", "postal_address": ""}, "theme": {}},
+        known=frozenset(),
+    )
+
+
+def test_a_signature_stands_below_the_text_in_both_parts() -> None:
+    merge = in_layout("", "en", signature="Hanan & team")
+    assert 'class="signature"' in merge.html
+    assert "Text.\n\nHanan & team\n\n-- \n" in merge.text
+    assert "signature" not in re.sub("<style.*?</style>", "", in_layout("", "en").html, flags=re.DOTALL)
+
+
+def test_a_language_without_a_catalogue_is_told_to_the_author() -> None:
+    assert any("no words for sw" in remark for remark in in_layout("", "sw").remarks)
+    assert not in_layout("", "fa").remarks
+
+
+def test_a_word_that_a_catalogue_lacks_is_told_to_the_author() -> None:
+    merge = in_layout('{{ _("Donate") }}\n{{ _("Leave this list") }}\n')
+    assert [remark for remark in merge.remarks if "Donate" in remark] == list(merge.remarks)
+    assert merge.text.startswith("Donate")
+
+
+# Arabic has six forms (CLDR): 0, 1, 2, few, many, other
+FORMS = {0: "لا أيام", 1: "يوم", 2: "يومان", 3: "3 أيام", 11: "11 يومًا", 100: "100 يوم"}
+
+
+@pytest.mark.parametrize("number", FORMS)
+def test_plurals_are_those_of_the_language(number: int) -> None:
+    one, two, few, many = FORMS[1], FORMS[2], "%(number)s أيام", "%(number)s يومًا"
+    forms = [FORMS[0], one, two, few, many, "%(number)s يوم"]
+    words = "".join(f'msgstr[{place}] "{form}"\n' for place, form in enumerate(forms))
+    catalogue = layouts()["locale/ar.po"] + f'\nmsgid "%(number)s day"\nmsgid_plural "%(number)s days"\n{words}'
+    own = {**layouts(), "locale/ar.po": catalogue}
+    own["statement.txt"] = f'{{{{ ngettext("%(number)s day", "%(number)s days", {number}) }}}}\n'
+    part = statement.Part("statements/june/ar.md", "ar", "S", "Text.\n")
+    sender = {"name": "W", "address": "news@water.example", "postal_address": ""}
+    merge = template.lay_out(part, language="ar", layouts=own, settings={"sender": sender}, known=frozenset())
+    assert merge.text.strip() == FORMS[number]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from broadcaster import encoding, message
 from broadcaster.errors import StatementError
 from broadcaster.merge import MergeTemplate, Place
-from broadcaster.message import Copy, Mail, Rendered
+from broadcaster.message import Copy, Image, Mail, Rendered
 from broadcaster.subscriber import Subscriber
 
 MAIL = Mail("الماء للجميع", "news@water.example", "office@water.example")
@@ -62,7 +62,11 @@ def built(rendered: Rendered, copy: Copy, mail: Mail) -> EmailMessage:
     made["Subject"] = rendered.subject.strip()
     made.set_content(rendered.text, cte="base64")
     made.add_alternative(rendered.html, subtype="html", cte="quoted-printable")
-    for name, content in mail.files.items():
+    shows = made.get_body(["html"])
+    assert isinstance(shows, EmailMessage)
+    for cid, image in mail.images.items():
+        shows.add_related(image.content, *image.kind.split("/"), cid=f"<{cid}>", filename=image.name)
+    for name, content in (*mail.files.items(), *copy.files):
         made.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
     return read(made.as_bytes())
 
@@ -76,7 +80,23 @@ def same(octets: bytes, rendered: Rendered, copy: Copy, mail: Mail) -> None:
     assert [part.get_content_type() for part in fast.walk() if part.is_multipart()] == [
         part.get_content_type() for part in slow.walk() if part.is_multipart()
     ]
-    assert [part.get_content() for part in fast.iter_attachments()] == list(mail.files.values())
+    wanted = [*mail.files.items(), *copy.files]
+    assert [(name, content) for name, content in attached(fast)] == wanted == attached(slow)
+    assert shown_images(fast) == shown_images(slow)
+
+
+def attached(of: EmailMessage) -> list[tuple[str | None, bytes]]:
+    parts = of.iter_attachments() if of.get_content_type() == "multipart/mixed" else []
+    return [(part.get_filename(), part.get_payload(decode=True)) for part in parts]
+
+
+def shown_images(of: EmailMessage) -> list[tuple[object, ...]]:
+    """What goes with the HTML part, as a reader finds it."""
+    return [
+        (part["content-id"], part.get_content_type(), part.get_filename(), part.get_payload(decode=True))
+        for part in of.walk()
+        if part["content-id"]
+    ]
 
 
 def fit_for_smtp(octets: bytes) -> None:
@@ -176,6 +196,53 @@ def test_the_fast_message_is_the_slow_one(html: str, text: str, subject: str, pe
     octets = message.compile(merge, MAIL).render(copy)
     fit_for_smtp(octets)
     same(octets, message.plain(merge, copy), copy, MAIL)
+
+
+# names of files in any script; what could end a header field is refused before
+NAMES = st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"], exclude_characters="/\\"), min_size=1, max_size=80
+).filter(lambda name: name == name.strip() and "  " not in name)
+FILES = st.dictionaries(NAMES, st.binary(max_size=200), max_size=3)
+IMAGES = st.dictionaries(
+    st.from_regex(r"[0-9a-f]{32}@water\.example", fullmatch=True),
+    st.builds(Image, NAMES, st.sampled_from(["image/png", "image/jpeg", "image/gif"]), st.binary(max_size=200)),
+    max_size=3,
+)
+
+
+@settings(max_examples=100)
+@given(FILES, IMAGES, FILES, sources(Place.TEXT), PEOPLE)
+def test_the_fast_message_is_the_slow_one_with_its_images_and_files(
+    files: Mapping[str, bytes],
+    images: Mapping[str, Image],
+    own: Mapping[str, bytes],
+    html: str,
+    person: Mapping[str, str],
+) -> None:
+    merge = merge_of(html)
+    mail = replace(MAIL, files=files, images=images)
+    copy = replace(copy_for(fields=person), files=tuple(own.items()))
+    octets = message.compile(merge, mail).render(copy)
+    fit_for_smtp(octets)
+    same(octets, message.plain(merge, copy), copy, mail)
+
+
+def test_what_one_person_gets_is_in_no_other_copy() -> None:
+    program = message.compile(merge_of(), MAIL)
+    copies = [replace(copy_for(), files=files) for files in ((("a.pdf", b"a"),), (), (("b.pdf", b"b"),))]
+    found = [read(program.render(copy)) for copy in copies]
+    assert [attached(each) for each in found] == [[("a.pdf", b"a")], [], [("b.pdf", b"b")]]
+    assert found[1].get_content_type() == "multipart/alternative"
+
+
+def test_images_stand_beside_the_html_alone() -> None:
+    image = Image("well.png", "image/png", b"x" * 100)
+    found = read(message.compile(merge_of(), replace(MAIL, images={"a@b.example": image})).render(copy_for()))
+    assert [part.get_content_type() for part in found.walk()] == [
+        *("multipart/alternative", "text/plain", "multipart/related", "text/html", "image/png")
+    ]
+    related = list(found.iter_parts())[1]
+    assert related.get_param("type") == "text/html"
 
 
 @settings(max_examples=40)

@@ -337,11 +337,22 @@ def _part_head(subtype: str, cte: str) -> str:
 def _attached(boundary: str, name: str, content: bytes) -> bytes:
     """An attachment as a part of the message, encoded once for all copies."""
     kind = _TYPES.get(name.rpartition(".")[2].lower(), "application/octet-stream")
+    if kind.startswith("text/") and _is_utf8(content):
+        # without it a text is ASCII (RFC 2046 §4.1.2); of any other we know no more than its bytes
+        kind += '; charset="utf-8"'
     head = (
         f"--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: base64\r\n"
         f"Content-Disposition: attachment; {headers.file_name(name)}\r\n\r\n"
     )
     return head.encode() + _lines(content)
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _related(boundary: str, images: Mapping[str, Image]) -> tuple[str, bytes]:

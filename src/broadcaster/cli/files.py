@@ -153,12 +153,14 @@ def _unused(
     """A file that looks like the others and reaches nobody: a typing mistake in its name, or in a field."""
     from broadcaster.enclosure import patterns
 
+    told: set[str] = set()
     for tag, merge in concerned.items():
         for folder, pattern in patterns(merge.enclosures):
             prefix = f"{folder}/" if folder else ""
             there = [f"{prefix}{name}" for name in house.workspace.beside(f"{merge.folder}/{folder}".rstrip("/"))]
             left = [name for name in there if pattern.fullmatch(name) and f"{merge.folder}/{name}" not in used]
-            left = [name for name in left if not name.endswith(".md") and name not in merge.attachments]
+            left = [name for name in left if not name.endswith(".md") and name not in {*merge.attachments, *told}]
+            told.update(left)
             if left:
                 named = ", ".join(left[:NAMED]) + (f" and {len(left) - NAMED:,} more" if len(left) > NAMED else "")
                 yield (

@@ -18,6 +18,7 @@ SAMPLE = "clean-water"
 IGNORED = """\
 /outbox/
 /returns/
+/statements/*/private/
 /subscribers/*
 !/subscribers/README.md
 !/subscribers/sample.csv
