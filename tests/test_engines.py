@@ -243,7 +243,7 @@ async def test_closing_the_run_cuts_everything_off() -> None:
     with running(Rule("dot", then="hang", tries=(2,))) as lab:
         engine, fence = local(way(lab.port)), Fence()
         before = asyncio.all_tasks()
-        async with contextlib.aclosing(engine.run(cut(range(100)), fence)) as outcomes:  # type: ignore[type-var]
+        async with contextlib.aclosing(engine.run(cut(range(100)), fence)) as outcomes:
             async for _ in outcomes:
                 break
         assert asyncio.all_tasks() == before
@@ -262,3 +262,47 @@ async def test_a_connection_without_work_says_goodbye(monkeypatch: pytest.Monkey
         outcomes = await everything(local(way(lab.port, connections=1)), lots(), Fence())
         assert [outcome.event for outcome in outcomes] == [Event.ACCEPT] * 2
         assert [session.verbs[-1] for session in lab.sessions] == ["QUIT", "QUIT"]
+
+
+async def test_a_connection_that_cannot_be_made_ends_the_run() -> None:
+    def broken() -> Transport:
+        raise RuntimeError("no such ca_file")
+
+    async with asyncio.timeout(5):
+        with pytest.raises(RuntimeError, match="ca_file"):
+            await everything(local(Way("main", 2, broken)), cut(range(10)), Fence())
+
+
+async def test_stop_does_not_wait_for_who_holds_nothing() -> None:
+    with running(Rule("connect", then="hang")) as lab:
+        engine = local(way(lab.port))
+        asyncio.get_running_loop().call_later(0.05, engine.stop)
+        async with asyncio.timeout(2):
+            assert await everything(engine, cut(range(10)), Fence()) == []
+
+
+async def test_an_error_does_not_wait_for_the_pace_of_others() -> None:
+    class Slow(Fence):
+        async def __call__(self, lot: Lot, relay: str) -> Claim[Parcel] | None:
+            if relay == "slow":
+                await asyncio.sleep(3600)
+            return await super().__call__(lot, relay)
+
+    async def failing(row: Parcel, transport: Transport, relay: str) -> Outcome:
+        await asyncio.sleep(0.05)
+        raise RuntimeError("the disk is full")
+
+    with running() as lab:
+        engine: LocalEngine[Parcel] = LocalEngine([way(lab.port, "slow"), way(lab.port)], failing, nap=0.01)
+        async with asyncio.timeout(5):
+            with pytest.raises(RuntimeError, match="disk is full"):
+                await everything(engine, cut(range(100)), Slow())
+
+
+async def test_a_clock_set_back_keeps_nobody_waiting() -> None:
+    times = iter([1000.0] * 6)
+    with running() as lab:
+        engine = LocalEngine([way(lab.port, connections=1)], courier, clock=lambda: next(times, 10.0), nap=0.01)
+        async with asyncio.timeout(3):
+            outcomes = await everything(engine, cut(range(3)), Fence(at=lambda i: 1000.05))
+        assert len(outcomes) == 3

@@ -7,7 +7,7 @@ one day stand where the local engine stands now.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -60,8 +60,8 @@ class Attempt(Protocol[R_contra]):
 class Engine(Protocol[R]):
     """Carries lots. Nothing of a lot goes on the wire before `start` has said yes to it."""
 
-    def run(self, lots: AsyncIterator[Lot], start: Start[R]) -> AsyncIterator[Outcome]:
-        """Try every row of every lot once and yield each one's outcome as it comes.
+    def run(self, lots: AsyncIterator[Lot], start: Start[R]) -> AsyncGenerator[Outcome, None]:
+        """Try every row of every lot once and yield each one's outcome as it comes. Closing it cuts everything off.
 
         A row that was claimed and not tried (stopped, relay gone) comes back as Event.MISS. An error of
         the courier or of `start` ends the run after the other open transactions have ended, and is raised.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
@@ -58,25 +58,30 @@ class LocalEngine(Generic[R]):
         self._ways = ways
         self._sleep = sleep
         self._naps: set[asyncio.Future[None]] = set()
+        self.free: set[asyncio.Task[None]] = set()  # connections that hold no claim
         self._source: _Source | None = None
         self._failure: Exception | None = None
 
     def stop(self) -> None:
-        """Let open transactions finish, try nothing more."""
+        """Let open transactions finish, try nothing more. Who only waits, connects or asks for a claim is cut off."""
         self.stopping = True
         if self._source:
             self._source.close()
-        for nap in self._naps:
-            nap.cancel()
+        for waiting in (*self._naps, *self.free):
+            waiting.cancel()
 
-    async def run(self, lots: AsyncIterator[Lot], start: Start[R]) -> AsyncIterator[Outcome]:
+    async def run(self, lots: AsyncIterator[Lot], start: Start[R]) -> AsyncGenerator[Outcome, None]:
         """See Engine.run. Closing the iterator (contextlib.aclosing) cuts everything off at once."""
         outbox = _Outbox(sum(way.connections for way in self._ways))
         self._source = source = _Source(lots, self.fail)
         if self.stopping:
             source.close()
         relays = [_Relay(way, self, source, outbox, start) for way in self._ways]
-        tasks = [asyncio.ensure_future(relay.connection(n)) for relay in relays for n in range(relay.way.connections)]
+        tasks = [asyncio.create_task(relay.connection(n)) for relay in relays for n in range(relay.way.connections)]
+        self.free.update(tasks)
+        for task in tasks:
+            # not in the task: one that is cut off before its first step never runs
+            task.add_done_callback(outbox.leave)
         try:
             while batch := await outbox.fetch():
                 for outcome in batch:
@@ -124,8 +129,9 @@ class _Relay(Generic[R]):
 
     async def connection(self, number: int) -> None:
         """The life of one connection."""
-        transport = self.way.connect()
+        transport: Transport | None = None
         try:
+            transport = self.way.connect()
             while await self._turn(number, transport):
                 trouble = await transport.open()
                 if trouble is not None:
@@ -135,12 +141,12 @@ class _Relay(Generic[R]):
                     if claim is not None:
                         await self._carry(claim, transport)
         except Exception as error:
+            self._engine.free.discard(_this_task())
             self._engine.fail(error)
         finally:
-            try:
+            self._engine.free.discard(_this_task())
+            if transport is not None:
                 await transport.close()
-            finally:
-                self._outbox.leave()
 
     async def _turn(self, number: int, transport: Transport) -> bool:
         """Wait until this connection has something to do. False: never again."""
@@ -152,7 +158,7 @@ class _Relay(Generic[R]):
                 # fewer connections for a while: this one is the one to go
                 await transport.close()
                 await bell.wait()
-            elif (wait := self._until - self._engine.clock()) > 0:
+            elif (wait := self._until - _monotonic()) > 0:
                 await self._rest(wait, bell)
             elif self._source.ready:
                 return True
@@ -181,6 +187,7 @@ class _Relay(Generic[R]):
         engine, name, rows = self._engine, self.way.name, claim.rows
         tried = 0
         self._busy += 1
+        engine.free.discard(_this_task())
         try:
             for i, row in enumerate(rows):
                 if engine.stopping or name in engine.down:
@@ -188,9 +195,8 @@ class _Relay(Generic[R]):
                 if (trouble := await transport.open()) is not None:
                     self._failed(trouble, opening=True)
                     return
-                at = claim.at(i)
-                while (wait := at - engine.clock()) > 0 and not engine.stopping:
-                    await engine.rest(wait)
+                # once: a clock that is set back meanwhile must not keep anybody waiting
+                await engine.rest(claim.at(i) - engine.clock())
                 if engine.stopping:
                     return
                 tried = i + 1
@@ -199,6 +205,7 @@ class _Relay(Generic[R]):
                 await self._outbox.put(outcome)
         finally:
             self._busy -= 1
+            engine.free.add(_this_task())
             if tried < len(rows):
                 now = engine.clock()
                 self._outbox.add(
@@ -240,7 +247,17 @@ class _Relay(Generic[R]):
             self._source.ring()
         elif opening or self._row_of_failures > 1:
             nap = min(LONGEST_NAP, self._engine.nap * 2 ** int(self._window.cohorts))
-            self._until = max(self._until, self._engine.clock() + nap)
+            self._until = max(self._until, _monotonic() + nap)
+
+
+def _this_task() -> asyncio.Task[None]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
+def _monotonic() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class _Source:
@@ -318,7 +335,7 @@ class _Outbox:
             self._emptied.clear()
             await self._emptied.wait()
 
-    def leave(self) -> None:
+    def leave(self, _: object) -> None:
         """A connection has ended."""
         self._connections -= 1
         self._filled.set()
