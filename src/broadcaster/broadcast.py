@@ -317,17 +317,21 @@ def take_over(ledger: Ledger, lock: Lock, config: Config, now: int) -> tuple[int
 
     Returns how many went back to pending and how many are in doubt. Raises SenderAtWork (75).
     """
-    before = ledger.sender()
     if not lock.take():
+        before = ledger.sender()
         who = f" (process {before[0]} on {before[1]})" if before else ""
         raise SenderAtWork(f"another process is sending from this workspace{who}")
     boot = boot_id()
-    rebooted = before is not None and (not boot or before[2] != boot)
-    ledger.name_sender(os.getpid(), socket.gethostname(), boot, now)
-    recovered = ledger.recover(rebooted=rebooted)
-    if config.safety.in_doubt == "resend":
-        for of in ledger.mailings(states=(m.State.SENDING,)):
-            ledger.shift(of.id, ledger.doubtful(of.id), Event.RESEND)
+    # together: whoever is killed in the middle leaves the boot of the dead one to the next
+    with ledger.db.atomic(durable=True):
+        # read now that the lock is ours: another one may have come and gone
+        before = ledger.sender()
+        rebooted = before is not None and (not boot or before[2] != boot)
+        ledger.name_sender(os.getpid(), socket.gethostname(), boot, now)
+        recovered = ledger.recover(rebooted=rebooted)
+        if config.safety.in_doubt == "resend":
+            for of in ledger.mailings(states=(m.State.SENDING,)):
+                ledger.shift(of.id, ledger.doubtful(of.id), Event.RESEND)
     return recovered
 
 
@@ -337,23 +341,28 @@ def ripe(ledger: Ledger, now: int) -> list[Mailing]:
     return [of for of in scheduled if of.window.due is not None and of.window.due <= now]
 
 
-def begun(ledger: Ledger, now: int) -> list[Mailing]:
-    """The mailings that have something to send now."""
-    return [of for of in ledger.mailings(states=(m.State.SENDING,)) if _something_due(ledger, of, now)]
+def begun(ledger: Ledger, config: Config, now: int, *, since: int = 0) -> list[Mailing]:
+    """The mailings that have something to send now, of those that were begun or changed since then."""
+    return [
+        of
+        for of in ledger.mailings(states=(m.State.SENDING,))
+        if of.changed >= since and of.rehearsal is config.rehearsal and _something_due(ledger, of, now)
+    ]
 
 
-def start_ripe(ledger: Ledger, now: int) -> None:
+def start_ripe(ledger: Ledger, config: Config, now: int) -> None:
     """Start the mailings whose time has come, or hold them when it is too late."""
     for of in ripe(ledger, now):
         if of.window.expires is not None and now > of.window.expires:
             ledger.move(of.id, m.Event.HOLD, now, f"too late: it was due at {of.window.words}")
         else:
-            ledger.move(of.id, m.Event.START, now)
+            begin(ledger, config, of.id, now)
 
 
 def _something_due(ledger: Ledger, of: Mailing, now: int) -> bool:
-    if of.window.due is not None and of.window.due > now:
-        return False
+    # nothing is open: the last sender was killed before it could say so
+    if not of.open:
+        return True
     unsettled = (State.PENDING, State.CLAIMED, State.HANDED)
     return any(of.tally.get(state) for state in unsettled) or bool(ledger.ripe(of.id, now, 1))
 

@@ -60,7 +60,11 @@ class Courier:
         return outcome
 
     async def _try(self, row: Consignment, transport: Transport, relay: str) -> Outcome:
+        # first: to connect may take a minute, and whoever leaves meanwhile must not get it
+        trouble = await transport.open()
         now = self.clock()
+        if trouble is not None:
+            return Outcome(row.delivery, judge(trouble).event, trouble, relay, now)
         if event := self.desk.barred(row):
             return Outcome(row.delivery, event, None, relay, now)
         try:
@@ -134,6 +138,8 @@ class Journal(Generic[T]):
             refused = self._write([slip for slip, _ in handed], outcomes)
         except BaseException as error:  # given to everyone who waits, and raised by the story
             self.failure = error
+            # what was answered is kept for the next time: there may be room again
+            self._outcomes = outcomes + self._outcomes
             for _, written in handed:
                 if not written.done():
                     written.set_exception(error)

@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from broadcaster import mailing as m
+from broadcaster.broadcast import begun
 from broadcaster.courier import Consignment, Courier, Journal
 from broadcaster.delivery import About, Answer, Envelope, Event, Outcome, Reply, Silence, Stage, State, judge
 from broadcaster.engines import Claim, Engine, Lot
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 # how often somebody who waits for the pace looks whether the mailing still runs (seconds)
 GLANCE = 0.25
+# how often a sender with nothing to do looks whether somebody handed a mailing over (seconds)
+LOOK = 1.0
 # a lot is what one connection sends in a second, and never more than this
 LOT = 100
 # so many messages in a row without an answer, and something in between is broken
@@ -68,12 +71,14 @@ class Hands:
 class Round:
     """One time through: every delivery that waits is tried once. Made anew for each round."""
 
-    def __init__(self, hands: Hands, begun: list[int], watch: Watch) -> None:
+    def __init__(self, hands: Hands, begun: list[int], watch: Watch, since: int | None = None) -> None:
+        """`since` (epoch seconds): what others began from then on is ours too; without it from now on."""
         self._hands = hands
         self._ledger = hands.ledger
         self._order = begun
         self.watch = watch
-        self._since = hands.clock()
+        self._began = int(hands.clock())
+        self._since = self._began if since is None else since
         self._relays: Mapping[str, Relay] = {relay.name: relay for relay in hands.config.relays}
         self._paces = {
             relay.name: Pace(relay.limits, hands.ledger.pace(f"relay:{relay.name}")) for relay in hands.config.relays
@@ -81,7 +86,10 @@ class Round:
         self._backoff = Backoff(hands.config.retry.after, hands.config.retry.give_up)
         self._cursor: dict[int, int] = {}
         self._tried: set[int] = set()  # missed or deferred in this round: not again in it
-        self._slips: dict[int, Slip] = {}
+        self._slips: dict[int, Slip] = {}  # claimed, and no outcome yet
+        self._starting = 0  # lots that wait for their turn to be claimed
+        self._untried: list[Slip] = []  # claimed in vain: to be drawn again
+        self._news = asyncio.Event()  # one of these three has changed
         self._presses: dict[int, Press] = {}
         self._version: dict[int, tuple[int, int]] = {}
         self._pauses = 0
@@ -94,12 +102,14 @@ class Round:
         """Carry all that is due. What waits afterwards is in the ledger. Raises what writing raised."""
         self.watch.started = self._hands.clock()
         try:
-            async for outcome in engine.run(self._lots(), self._start):
-                if outcome.delivery in self._slips:
-                    # claimed and not tried (stopped, or the relay is gone): no courier saw it
-                    self._settle(outcome)
-                self.watch.outcomes[outcome.event] += 1
-                self.watch.changed()
+            # closed whatever happens here: nothing may be on a wire when the last outcomes are written
+            async with contextlib.aclosing(engine.run(self._lots(), self._start)) as outcomes:
+                async for outcome in outcomes:
+                    if outcome.delivery in self._slips:
+                        # claimed and not tried (stopped, or the relay is gone): no courier saw it
+                        self._settle(outcome)
+                    self.watch.outcomes[outcome.event] += 1
+                    self.watch.changed()
         finally:
             self._journal.flush()
             self._keep_paces()
@@ -119,10 +129,23 @@ class Round:
     async def _lots(self) -> AsyncIterator[Lot]:
         """The next deliveries, drawn just in time: what is drawn ahead would be stale when it goes."""
         while not self._stopped:
-            lot = self._next()
-            if lot is None:
+            self._take_back()
+            if (lot := self._next()) is not None:
+                yield lot
+            elif self._slips or self._starting:
+                # not over yet: what a dying relay does not try goes through another one
+                self._news.clear()
+                await self._news.wait()
+            else:
                 return
-            yield lot
+
+    def _take_back(self) -> None:
+        """What was claimed and not tried is pending again, and is drawn again."""
+        if self._untried:
+            untried, self._untried = self._untried, []
+            self._journal.flush()
+            for slip in untried:
+                self._give_back(slip.mailing, (slip.id,))
 
     def _next(self) -> Lot | None:
         for number in self._running():
@@ -133,7 +156,7 @@ class Round:
                 self._cursor[number] = after = ids[-1]
                 if fresh := tuple(i for i in ids if i not in self._tried):
                     return Lot(number, fresh)
-            ripe = self._ledger.ripe(number, int(self._since), size + len(self._tried))
+            ripe = self._ledger.ripe(number, self._began, size + len(self._tried))
             if fresh := tuple(i for i in ripe if i not in self._tried)[:size]:
                 self._tried.update(fresh)
                 return Lot(number, fresh)
@@ -144,12 +167,12 @@ class Round:
 
         One that was interrupted earlier is not ours to go on with: somebody may have meant to stop it.
         """
-        now = int(self._hands.clock())
         going = {
             of.id
             for of in self._ledger.mailings(states=(m.State.SENDING,))
-            if (of.id in self._order or of.changed >= int(self._since))
-            and (of.window.due is None or of.window.due <= now)
+            if (of.id in self._order or of.changed >= self._since)
+            # a rehearsal is not finished with real mail, nor the other way round
+            and of.rehearsal is self._hands.config.rehearsal
         }
         for number in list(self._cursor):
             if number not in going:
@@ -168,19 +191,28 @@ class Round:
 
     async def _start(self, lot: Lot, relay: str) -> Claim[Consignment] | None:
         """Claim a lot when its turn has come: on the disk before anything goes on a wire."""
+        self._starting += 1
+        try:
+            return await self._claimed(lot, relay)
+        finally:
+            self._starting -= 1
+            self._news.set()
+
+    async def _claimed(self, lot: Lot, relay: str) -> Claim[Consignment] | None:
         pace = self._paces[relay]
         while (at := pace.next(self._hands.clock())) > (now := self._hands.clock()):
             if self._stopped or self._ledger.state(lot.mailing) is not m.State.SENDING:
-                self._give_back(lot)
+                self._give_back(lot.mailing, lot.deliveries)
                 return None
             await asyncio.sleep(min(GLANCE, at - now))
         with self._ledger.db.atomic(durable=True):
             going = self._ledger.state(lot.mailing) is m.State.SENDING
             rows = self._claim(lot, pace, relay) if going else None
+            # inside: who writes from here on is heard before MAIL
+            version = self._seen_version()
         if rows is None:
-            self._give_back(lot)
+            self._give_back(lot.mailing, lot.deliveries)
             return None
-        version = self._seen_version()
         for row in rows:
             self._version[row.delivery] = version
 
@@ -202,11 +234,12 @@ class Round:
         going = [slip for slip in slips if slip.id not in left and slip.id not in late]
         self._ledger.shift(lot.mailing, [slip.id for slip in going], Event.CLAIM)
         people = self._hands.roster.people([slip.subscriber for slip in going])
-        # a pace that is lost with the process must be lost on the slow side: as if the whole lot had gone
-        ahead = Pace(self._relays[relay].limits, pace.state)
-        ahead.book(self._hands.clock(), len(going), within=float("inf"))
-        self._ledger.keep_pace(f"relay:{relay}", ahead.state)
         self._slips.update((slip.id, slip) for slip in going)
+        if limits := self._relays[relay].limits:
+            # a pace that is lost with the process must be lost on the slow side: as if all that is claimed had gone
+            ahead = Pace(limits, pace.state)
+            ahead.book(self._hands.clock(), len(self._slips), within=float("inf"))
+            self._ledger.keep_pace(f"relay:{relay}", ahead.state)
         return [Consignment(s.id, s.mailing, s.part, s.list, people[s.subscriber]) for s in going]
 
     def _shift(self, number: int, ids: set[int], event: Event) -> None:
@@ -218,11 +251,11 @@ class Round:
         first = self._ledger.first_attempt(slip.id)
         return first is not None and self._backoff.over(first, self._hands.clock())
 
-    def _give_back(self, lot: Lot) -> None:
-        """Nothing was claimed: a later draw finds these again."""
-        self._tried.difference_update(lot.deliveries)
-        if lot.mailing in self._cursor:
-            self._cursor[lot.mailing] = min(self._cursor[lot.mailing], min(lot.deliveries) - 1)
+    def _give_back(self, number: int, deliveries: Sequence[int]) -> None:
+        """Nothing was tried: a later draw finds these again."""
+        self._tried.difference_update(deliveries)
+        if number in self._cursor:
+            self._cursor[number] = min(self._cursor[number], min(deliveries) - 1)
 
     # the courier's desk
 
@@ -254,14 +287,19 @@ class Round:
         await self._journal.hand(self._slips[row.delivery])
 
     def note(self, row: Consignment, outcome: Outcome) -> None:
-        if outcome.event in (Event.MISS, Event.DEFER):
+        if outcome.event in (Event.MISS, Event.DEFER) and outcome.answer is not None:
             self._tried.add(outcome.delivery)
         self._settle(outcome)
         self._heed(row.mailing, outcome)
 
     def _settle(self, outcome: Outcome) -> None:
         self._version.pop(outcome.delivery, None)
-        self._journal.note(self._slips.pop(outcome.delivery), outcome)
+        slip = self._slips.pop(outcome.delivery)
+        self._journal.note(slip, outcome)
+        if outcome.event is Event.MISS and outcome.answer is None:
+            self._untried.append(slip)
+        if self._untried or not self._slips:
+            self._news.set()
 
     def _write(self, handed: list[Slip], outcomes: list[tuple[Slip, Outcome]]) -> set[Slip]:
         return self._ledger.record(handed, [(slip, outcome, self._due(slip, outcome)) for slip, outcome in outcomes])
@@ -273,7 +311,7 @@ class Round:
 
     def _keep_paces(self) -> None:
         for name, pace in self._paces.items():
-            if pace.state:
+            if self._relays[name].limits and pace.state:
                 self._ledger.keep_pace(f"relay:{name}", pace.state)
 
     # what an outcome means for the whole mailing
@@ -303,30 +341,29 @@ class Round:
             self._pause(number, f"{tally[Event.REJECT]} of {tried} were rejected (safety.stop_after)")
 
     def _pause(self, number: int, reason: str) -> None:
-        if self._ledger.state(number) is m.State.SENDING:
-            self._ledger.move(number, m.Event.PAUSE, int(self._hands.clock()), reason)
-            self._pauses += 1
-
-
-def handed_over(ledger: Ledger, since: int, known: Sequence[int]) -> list[int]:
-    """Mailings that others began since then and left to the sender at work (epoch seconds)."""
-    return [
-        of.id
-        for of in ledger.mailings(states=(m.State.SENDING,))
-        if of.changed >= since
-        and of.id not in known
-        and of.tally.get(State.PENDING)
-        and (of.window.due is None or of.window.due <= since)
-    ]
+        # together: somebody may cancel it in between
+        with self._ledger.db.atomic():
+            if self._ledger.state(number) is m.State.SENDING:
+                self._ledger.move(number, m.Event.PAUSE, int(self._hands.clock()), reason)
+                self._pauses += 1
 
 
 class Turn:
     """One process's turn as the sender: one round, or rounds until nothing waits."""
 
-    def __init__(self, hands: Hands, build: Callable[[Courier], LocalEngine[Consignment]], watch: Watch) -> None:
+    def __init__(
+        self,
+        hands: Hands,
+        build: Callable[[Courier], LocalEngine[Consignment]],
+        watch: Watch,
+        since: int | None = None,
+    ) -> None:
+        """`since`: a moment before the lock was taken (epoch seconds). Who found it taken began his mailing later."""
         self._hands = hands
         self._build = build
         self._watch = watch
+        self._since = int(hands.clock()) if since is None else since
+        self._begun: list[int] = []
         self._now: tuple[Round, LocalEngine[Consignment]] | None = None
         self._stop = asyncio.Event()
         self.down: Mapping[str, Answer] = {}
@@ -354,50 +391,63 @@ class Turn:
 
         `idle` is told until when (epoch seconds) there is nothing to do.
         """
-        since = int(self._hands.clock())
+        self._begun = begun
         while not self.stopped:
-            await self._round(begun)
-            if more := handed_over(self._hands.ledger, since, begun):
-                begun = begun + more
+            began = int(self._hands.clock())
+            await self._round()
+            if more := self.handed_over():
+                self._begun = self._begun + more
                 continue
-            until = self._until(begun) if wait else None
+            until = self._until(began) if wait else None
             if until is None:
                 return
             idle(until)
             await self._rest(until)
 
-    async def _round(self, begun: list[int]) -> None:
-        running = Round(self._hands, begun, self._watch)
+    def handed_over(self) -> list[int]:
+        """Mailings that others began meanwhile and left to us: asked again when the lock is given back."""
+        hands = self._hands
+        found = begun(hands.ledger, hands.config, int(hands.clock()), since=self._since)
+        return [of.id for of in found if of.id not in self._begun]
+
+    async def _round(self) -> None:
+        running = Round(self._hands, self._begun, self._watch, self._since)
         engine = self._build(running.courier())
         self._now = running, engine
-        await running.run(engine)
-        self._now = None
-        self.down = dict(engine.down)
-        # what the engine could not give back (an aborted connection) is settled as after a crash
-        self._hands.ledger.recover(rebooted=False)
+        try:
+            await running.run(engine)
+        finally:
+            self._now = None
+            self.down = dict(engine.down)
+            # what the engine could not give back (an aborted connection) is settled as after a crash
+            self._hands.ledger.recover(rebooted=False)
         now = int(self._hands.clock())
         # also what was handed over and sent meanwhile
         for of in self._hands.ledger.mailings(states=(m.State.SENDING,)):
             self._hands.ledger.finish_if_done(of.id, now)
 
-    def _until(self, begun: list[int]) -> int | None:
-        """When the next round is worth while: the next deferred one, or a first wait for what could not be tried."""
-        now = self._hands.clock()
+    def _until(self, began: int) -> int | None:
+        """When the next round is worth while: the next deferred one, or a first wait for what could not be tried.
+
+        What was due when the last round began and still is was not tried: no relay would talk to us.
+        """
+        first = int(self._hands.clock() + self._hands.config.retry.after[0])
         times: list[int] = []
-        for number in begun:
+        for number in self._begun:
             of = self._hands.ledger.mailing(number)
             if of.state is not m.State.SENDING:
                 continue
             if (ripe := self._hands.ledger.next_ripe(number)) is not None:
-                times.append(ripe)
+                times.append(ripe if ripe > began else first)
             if of.tally.get(State.PENDING):
-                times.append(int(now + self._hands.config.retry.after[0]))
+                times.append(first)
         return min(times) if times else None
 
     async def _rest(self, until: int) -> None:
-        while not self.stopped and (left := until - self._hands.clock()) > 0:
+        """Until then, or until somebody hands a mailing over."""
+        while not self.stopped and (left := until - self._hands.clock()) > 0 and not self.handed_over():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), min(left, 5.0))
+                await asyncio.wait_for(self._stop.wait(), min(left, LOOK))
 
 
 def _most_a_second(relay: Relay) -> float:

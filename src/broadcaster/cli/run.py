@@ -37,7 +37,7 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
     from broadcaster import broadcast
 
     if dry_run:
-        found = broadcast.ripe(house.ledger, house.now) + broadcast.begun(house.ledger, house.now)
+        found = broadcast.ripe(house.ledger, house.now) + broadcast.begun(house.ledger, house.config, house.now)
         numbers = [of.id for of in found]
         if as_json:
             dump({"mailings": numbers})
@@ -45,8 +45,8 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
             say(f"due: mailing {', '.join(map(str, numbers))}")
         return
     house.ledger.saw("run", house.now)
-    broadcast.start_ripe(house.ledger, house.now)
-    due = broadcast.begun(house.ledger, house.now)
+    broadcast.start_ripe(house.ledger, house.config, house.now)
+    due = broadcast.begun(house.ledger, house.config, house.now)
     if not due:
         if as_json:
             dump({"mailings": []})
@@ -66,15 +66,18 @@ def _send(ctx: click.Context, house: House, numbers: list[int], *, as_json: bool
     refuse_unbuilt(house)
     _ = house.signer, house.seal  # without the keys nothing is begun
     lock = Lock(house.workspace.lock)
+    since = house.now
     try:
         recovered = broadcast.take_over(house.ledger, lock, house.config, house.now)
     except SenderAtWork:
-        # the usual case when a night's mailing takes longer than cron's five minutes
+        # the usual case when a night's mailing takes longer than cron's five minutes: it takes the others along
+        for number in numbers:
+            house.ledger.touch(number, house.now)
         if sys.stderr.isatty():
             raise
         ctx.exit(SenderAtWork.status)
     tell_recovered(recovered)
-    turn = released(house, lock, numbers, wait=False, quiet=not sys.stderr.isatty())
+    turn = released(house, lock, numbers, since=since, wait=False, quiet=not sys.stderr.isatty())
     ended = [house.ledger.mailing(number) for number in numbers]
     if as_json:
         dump({"mailings": [of.figures() for of in ended]})

@@ -220,7 +220,8 @@ def carry(house: House, of: Mailing, *, wait: bool, as_json: bool) -> None:
     from broadcaster.lock import Lock
 
     _ = house.signer, house.seal  # without the keys nothing is begun
-    of = broadcast.begin(house.ledger, house.config, of.id, house.now)
+    since = house.now
+    of = broadcast.begin(house.ledger, house.config, of.id, since)
     if of.state.word == "scheduled":
         if as_json:
             dump(of.figures())
@@ -236,26 +237,26 @@ def carry(house: House, of: Mailing, *, wait: bool, as_json: bool) -> None:
             f"mailing {of.id} was handed over: {error.message}", hint=f"`broadcaster status {of.id}` tells how it goes"
         ) from None
     tell_recovered(recovered)
-    turn = released(house, lock, [of.id], wait=wait)
+    turn = released(house, lock, [of.id], since=since, wait=wait)
     of = house.ledger.mailing(of.id)
     if as_json:
         dump(of.figures())
     conclude(house, of, turn)
 
 
-def released(house: House, lock: Lock, numbers: list[int], *, wait: bool, quiet: bool = False) -> Turn:
-    """Work, and give the lock back. Who handed a mailing over in the very last moment is not forgotten."""
-    from broadcaster import broadcast
-    from broadcaster.sending import handed_over
+def released(house: House, lock: Lock, numbers: list[int], *, since: int, wait: bool, quiet: bool = False) -> Turn:
+    """Work, and give the lock back. Who handed a mailing over in the very last moment is not forgotten.
 
-    since = house.now
+    `since`: a moment before the lock was taken (epoch seconds).
+    """
+    from broadcaster import broadcast
+
     while True:
         try:
-            turn = worked(house, numbers, wait=wait, quiet=quiet)
+            turn = worked(house, numbers, since=since, wait=wait, quiet=quiet)
         finally:
             lock.release()
-        more = handed_over(house.ledger, since, numbers)
-        if turn.stopped or not more:
+        if turn.stopped or not (more := turn.handed_over()):
             return turn
         try:
             broadcast.take_over(house.ledger, lock, house.config, house.now)
@@ -270,14 +271,14 @@ def tell_recovered(recovered: tuple[int, int]) -> None:
         say(f"the last sender died: {back} were not sent and wait again, {doubt} in doubt, 0 lost")
 
 
-def worked(house: House, numbers: list[int], *, wait: bool, quiet: bool = False) -> Turn:
+def worked(house: House, numbers: list[int], *, since: int, wait: bool, quiet: bool = False) -> Turn:
     """Send under way, with progress, until it is through or somebody presses Ctrl-C."""
     from broadcaster.sending import Turn, Watch
 
     watch = Watch()
     progress = Progress()
     totals = sum(house.ledger.mailing(number).open for number in numbers)
-    turn = Turn(house.hands, house.engine, watch)
+    turn = Turn(house.hands, house.engine, watch, since)
 
     def drawn() -> str:
         return _progress_line(watch, totals, house.clock())
@@ -298,18 +299,21 @@ def worked(house: House, numbers: list[int], *, wait: bool, quiet: bool = False)
             if turn.stopped:
                 task.cancel()
                 return
+            turn.stop()
+            # last: the terminal may be what has gone
             progress.done()
             say("stopping: what is on the wire ends first; Ctrl-C again breaks it off")
-            turn.stop()
 
-        for kind in (signal.SIGINT, signal.SIGTERM):
+        # a terminal that is closed stops us too, unless we are to outlive it (nohup)
+        hangup = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+        for kind in (signal.SIGINT, signal.SIGTERM, *hangup):
             loop.add_signal_handler(kind, pressed)
         await turn.work(numbers, wait=wait, idle=idle)
 
     try:
         looped(work())
     except asyncio.CancelledError:
-        house.ledger.recover(rebooted=False)
+        pass  # broken off: what was on the wire is in doubt, and the ledger says so
     finally:
         progress.done()
     return turn

@@ -1,0 +1,357 @@
+"""A round of sending in this process: the real database and engine, a lab server in a thread, our clock and dice."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from broadcaster import broadcast
+from broadcaster import mailing as m
+from broadcaster.address import Address
+from broadcaster.cli.house import House
+from broadcaster.courier import Consignment, Courier
+from broadcaster.delivery import Answer, Event, Outcome, State
+from broadcaster.engines.local import LocalEngine, Way
+from broadcaster.errors import CannotWrite
+from broadcaster.ledger import Ledger
+from broadcaster.lock import Lock
+from broadcaster.sending import Round, Turn, Watch
+from broadcaster.subscriber import Subscriber
+from broadcaster.transports import Transport
+from tests.conftest import Place
+from tests.lab.server import Rule, running
+
+STATEMENT = "---\nsubject: Hello\npreheader: A short one\n---\nHello {{ subscriber.name | default('you') }}\n"
+RELAY = (
+    '[relays.{name}]\nurl = "smtp://127.0.0.1:{port}"\ntls = "none"\nlimits = {limits}\nconnections = {connections}\n'
+)
+HEAD = """
+[sender]
+name = "Water for All"
+address = "news@water.example"
+[links]
+leave_mailto = "leave@water.example"
+"""
+
+
+@dataclass
+class Shop:
+    """A workspace, and its house in this process."""
+
+    place: Place
+    house: House
+
+    def relays(self, *relays: tuple[str, int], limits: str = "[]", connections: int = 1, more: str = "") -> None:
+        text = "".join(
+            RELAY.format(name=name, port=port, limits=limits, connections=connections) for name, port in relays
+        )
+        (self.place.root / "broadcaster.toml").write_text(HEAD + text + more, encoding="utf-8")
+        self.house.__dict__.pop("config", None)
+
+    def mailing(self, number: int) -> int:
+        """Enrol so many people in a mailing and begin it."""
+        house = self.house
+        with house.db.atomic() as conn:
+            conn.executemany(
+                "insert or ignore into subscriber (id, key, address, name, created, changed) values (?, ?, ?, ?, 1, 1)",
+                [(i, f"p{i}@example.org", f"p{i}@example.org", f"Person {i}") for i in range(1, number + 1)],
+            )
+            conn.executemany(
+                "insert or ignore into subscription values (1, ?, 1, 1)", [(i,) for i in range(1, number + 1)]
+            )
+        order = broadcast.Order("june", ("news",))
+        plan = broadcast.plan(house.workspace, house.config, house.roster, house.ledger, order)
+        made = broadcast.prepare(house.config, house.roster, house.ledger, plan, house.now)
+        return broadcast.begin(house.ledger, house.config, made.id, house.now).id
+
+    def turn(
+        self, connect: Callable[[Transport], Transport] = lambda made: made, since: int | None = None, **hands: Any
+    ) -> Turn:
+        """A turn whose connections are made by us, and naps are short."""
+
+        def build(courier: Courier) -> LocalEngine[Any]:
+            ways = [
+                Way(relay.name, relay.connections, lambda relay=relay: connect(self.house.transport(relay)))  # type: ignore[misc]
+                for relay in self.house.config.relays
+            ]
+            return LocalEngine(ways, courier, nap=0.01)
+
+        return Turn(replace(self.house.hands, **hands), build, Watch(), since)
+
+    async def work(self, turn: Turn, number: int, *, wait: bool = False) -> None:
+        async with asyncio.timeout(20):
+            await turn.work([number], wait=wait)
+
+    def tally(self, number: int) -> dict[str, int]:
+        return self.house.ledger.mailing(number).words()
+
+
+@pytest.fixture
+def shop(place: Place) -> Iterator[Shop]:
+    place.statement("june", en=STATEMENT)
+    with House(place.root) as house:
+        house.roster.create_list("news", "water.example", {})
+        yield Shop(place, house)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(15):
+        while not true():  # noqa: ASYNC110  what is waited for is in a database
+            await asyncio.sleep(0.01)
+
+
+def once_each(number: int) -> Counter[str]:
+    return Counter(f"p{i}@example.org" for i in range(1, number + 1))
+
+
+async def test_what_a_dying_relay_did_not_try_goes_through_the_living_one(shop: Shop) -> None:
+    with (
+        running(Rule("mail", reply="421 4.3.2 shutting down", tries=tuple(range(5, 10000)))) as ill,
+        running(Rule("dot", delay=0.003)) as well,
+    ):
+        shop.relays(("ill", ill.port), ("well", well.port), connections=2)
+        number = shop.mailing(400)
+        await shop.work(shop.turn(), number)
+        tried_in_vain = shop.tally(number).get("pending", 0)
+        assert tried_in_vain <= 20
+        assert shop.tally(number)["accepted"] == 400 - tried_in_vain
+        assert max((Counter(ill.addresses()) + Counter(well.addresses())).values()) == 1
+
+
+@contextmanager
+def elsewhere(shop: Shop) -> Iterator[House]:
+    """Another process, as far as SQLite can tell: a connection of its own."""
+    with House(shop.place.root) as other:
+        yield other
+
+
+async def test_who_leaves_in_the_moment_after_the_claim_gets_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running() as lab, elsewhere(shop) as other:
+        shop.relays(("main", lab.port))
+        number = shop.mailing(3)
+        atomic = shop.house.db.atomic
+
+        @contextmanager
+        def claimed_and_then(*, durable: bool = False) -> Iterator[Any]:
+            with atomic(durable=durable) as conn:
+                yield conn
+            if durable and not list(other.roster.suppressions()):
+                other.roster.suppress(Address.parse("p2@example.org"), "staff")
+
+        monkeypatch.setattr(shop.house.db, "atomic", claimed_and_then)
+        await shop.work(shop.turn(), number)
+        assert set(lab.addresses()) == {"p1@example.org", "p3@example.org"}
+        assert shop.tally(number) == {"accepted": 2, "suppressed": 1}
+
+
+async def test_the_connection_stands_before_anybody_is_asked_whether_he_may_go() -> None:
+    """It may take a minute to connect again, and people leave in a minute."""
+    order: list[str] = []
+
+    class Both:
+        """The desk and the transport: what is asked of them, in order."""
+
+        async def open(self) -> Answer | None:
+            order.append("open")
+            return None
+
+        def barred(self, row: Consignment) -> Event | None:
+            order.append("barred")
+            return Event.LEAVE
+
+        def note(self, row: Consignment, outcome: Outcome) -> None:
+            order.append(outcome.event.name)
+
+    both: Any = Both()
+    await Courier(both, time.time)(Consignment(1, 1, 0, 1, Subscriber(1, "a@example.org")), both, "main")
+    assert order == ["open", "barred", "LEAVE"]
+
+
+async def test_waiting_does_not_knock_without_end_at_a_relay_that_refuses_us(shop: Shop) -> None:
+    with running(Rule("dot", reply="451 4.3.0 later", tries=(1,))) as lab:
+        shop.relays(("main", lab.port), more='[retry]\nafter = ["1h"]\n')
+        number = shop.mailing(2)
+        await shop.work(shop.turn(), number)
+        lab.rules[:] = [Rule("connect", reply="554 5.7.1 not you")]
+        shop.house.db.conn.execute("update due set at = at - 7200")
+        turn, before = shop.turn(), len(lab.sessions)
+        work = asyncio.ensure_future(turn.work([number], wait=True))
+        await asyncio.sleep(0.5)
+        turn.stop()
+        await work
+        assert len(lab.sessions) - before == 1
+
+
+async def test_what_came_due_during_a_round_does_not_wait_once_more(shop: Shop) -> None:
+    with running(Rule("dot", reply="451 4.3.0 later", tries=(1,)), Rule("dot", delay=0.05)) as lab:
+        shop.relays(("main", lab.port), more='[retry]\nafter = ["1s"]\n')
+        number = shop.mailing(30)
+        await shop.work(shop.turn(dice=lambda: 0.0), number, wait=True)
+        assert shop.tally(number) == {"accepted": 30}
+        assert Counter(lab.addresses()) == once_each(30)
+
+
+async def test_a_sender_that_only_waits_takes_what_is_handed_over(shop: Shop) -> None:
+    with running(Rule("rcpt", reply="450 4.2.0 later", address="p1@example.org", tries=(1, 2))) as lab:
+        shop.relays(("main", lab.port), more='[retry]\nafter = ["1h"]\n')
+        number = shop.mailing(2)
+        turn = shop.turn()
+        work = asyncio.ensure_future(turn.work([number], wait=True))
+        await until(lambda: shop.tally(number).get("deferred") == 1)
+        with elsewhere(shop) as other:
+            second = Shop(shop.place, other).mailing(2)
+            await until(lambda: shop.tally(second).get("accepted", 0) >= 1)
+        turn.stop()
+        await asyncio.wait_for(work, 5)
+
+
+async def test_cron_hands_what_waits_over_to_the_sender_at_work(shop: Shop) -> None:
+    with running(Rule("rcpt", reply="450 4.2.0 later", address="p1@example.org", tries=(1, 2))) as lab:
+        shop.relays(("main", lab.port), more='[retry]\nafter = ["1h"]\n')
+        first, second = shop.mailing(2), shop.mailing(2)
+        await shop.work(shop.turn(), first)
+        shop.house.db.conn.execute("update mailing set changed = 1 where id = ?", (first,))
+        lock = Lock(shop.house.workspace.lock)
+        broadcast.take_over(shop.house.ledger, lock, shop.house.config, shop.house.now)
+        turn = shop.turn()
+        work = asyncio.ensure_future(turn.work([second], wait=True))
+        await until(lambda: shop.tally(second).get("deferred") == 1)
+        shop.house.db.conn.execute("update due set at = 1 where mailing = ?", (first,))
+        await asyncio.to_thread(shop.place.run, "run", status=75)
+        await until(lambda: shop.tally(first) == {"accepted": 2})
+        assert shop.house.ledger.mailing(first).state is m.State.FINISHED
+        turn.stop()
+        await asyncio.wait_for(work, 5)
+        lock.release()
+        assert Counter(lab.addresses()) == Counter({"p1@example.org": 1, "p2@example.org": 2})
+
+
+def test_what_is_handed_over_between_the_lock_and_the_first_lot_is_seen(shop: Shop) -> None:
+    with running() as lab:
+        shop.relays(("main", lab.port))
+        first, second = shop.mailing(2), shop.mailing(3)
+        locked = shop.house.now
+        with elsewhere(shop) as other:
+            broadcast.begin(other.ledger, other.config, second, locked)
+        late = locked + 2.0
+        turn = shop.turn(clock=lambda: late, since=locked)
+        asyncio.run(turn.work([first]))
+        assert shop.tally(second) == {"accepted": 3}
+
+
+def test_the_boot_of_the_last_sender_is_known_until_what_it_left_is_settled(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while recovering after a power cut, and recovering again: still a doubt, never a second mail."""
+    shop.relays(("main", 1))
+    number = shop.mailing(3)
+    ledger = shop.house.ledger
+    ledger.name_sender(1, "here", "an earlier boot", 1)
+    ledger.shift(number, ledger.pending(ledger.mailing(number), 0, 3), Event.CLAIM)
+    recover = Ledger.recover
+
+    def killed(self: Ledger, *, rebooted: bool) -> tuple[int, int]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Ledger, "recover", killed)
+    lock = Lock(shop.house.workspace.lock)
+    with pytest.raises(KeyboardInterrupt):
+        broadcast.take_over(ledger, lock, shop.house.config, 2)
+    monkeypatch.setattr(Ledger, "recover", recover)
+    assert broadcast.take_over(ledger, lock, shop.house.config, 3) == (0, 3)
+
+
+def test_a_rehearsal_is_never_finished_with_real_mail(shop: Shop) -> None:
+    (shop.place.root / "broadcaster.toml").write_text(HEAD + '[relays.main]\nurl = "maildir:outbox"\n')
+    number = shop.mailing(3)
+    ledger = shop.house.ledger
+    ledger.shift(number, [ledger.mailing(number).first], Event.SKIP)
+    with running() as lab:
+        shop.relays(("main", lab.port))
+        shop.place.run("run")
+        assert lab.messages == []
+        other = shop.mailing(3)
+        ledger.touch(number, shop.house.now)
+        shop.place.run("send", str(other), "--yes")
+        assert len(lab.messages) == 3
+        assert shop.tally(number)["pending"] == 2
+
+
+def test_a_sender_killed_before_it_could_say_finished_is_finished_by_cron(shop: Shop) -> None:
+    with running() as lab:
+        shop.relays(("main", lab.port))
+        number = shop.mailing(2)
+        running_ = Round(shop.house.hands, [number], Watch())
+        asyncio.run(running_.run(shop.house.engine(running_.courier())))
+        assert shop.house.ledger.mailing(number).state is m.State.SENDING
+        shop.place.run("run")
+        assert shop.house.ledger.mailing(number).state is m.State.FINISHED
+        assert len(lab.messages) == 2
+
+
+def test_after_a_kill_the_pace_counts_all_that_any_connection_may_have_sent(shop: Shop) -> None:
+    with running(Rule("dot", delay=0.1)) as lab:
+        shop.relays(("main", lab.port), limits='["1000/h"]', connections=3)
+        number = shop.mailing(60)
+        kept: list[int] = []
+        keep = Ledger.keep_pace
+
+        def noticed(self: Ledger, scope: str, state: Any) -> None:
+            kept.append(sum(count for _, count in state["windows"]["3600"]))
+            keep(self, scope, state)
+            tally = self.mailing(number).tally
+            gone = 60 - tally.get(State.PENDING, 0)
+            assert kept[-1] >= gone
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Ledger, "keep_pace", noticed)
+            asyncio.run(shop.turn().work([number]))
+        assert kept[-1] == 60
+
+
+def test_what_was_answered_is_written_when_the_disk_has_room_again(shop: Shop) -> None:
+    with running() as lab:
+        shop.relays(("main", lab.port), connections=3)
+        number = shop.mailing(100)
+        record, calls = Ledger.record, []
+
+        def full(self: Ledger, handed: Sequence[Any], outcomes: Sequence[Any]) -> Any:
+            calls.append(len(outcomes))
+            if len(calls) == 9:
+                raise CannotWrite("the disk is full")
+            return record(self, handed, outcomes)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Ledger, "record", full)
+            with pytest.raises(CannotWrite):
+                asyncio.run(shop.turn().work([number]))
+        tally = shop.tally(number)
+        assert tally["accepted"] == len(lab.messages)
+        assert set(tally) == {"accepted", "pending"}
+        asyncio.run(shop.turn().work([number]))
+        assert Counter(lab.addresses()) == once_each(100)
+
+
+async def test_paused_and_resumed_while_another_mailing_goes_it_goes_on(shop: Shop) -> None:
+    with running(Rule("dot", delay=0.01)) as lab, elsewhere(shop) as other:
+        shop.relays(("main", lab.port), connections=3)
+        first, second = shop.mailing(100), shop.mailing(100)
+        turn = shop.turn()
+        work = asyncio.ensure_future(turn.work([first, second]))
+        await until(lambda: len(lab.messages) >= 20)
+        broadcast.pause(other.ledger, first, "somebody", other.now)
+        at = len(lab.messages)
+        await until(lambda: len(lab.messages) >= at + 20)
+        broadcast.resume(other.ledger, first, other.now)
+        await asyncio.wait_for(work, 20)
+        assert shop.tally(first) == shop.tally(second) == {"accepted": 100}
+        assert set(Counter(lab.addresses()).values()) == {2}
