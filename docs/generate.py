@@ -15,10 +15,11 @@ import click
 from tests.test_house import ALL, HOUSE, level
 from tests.test_house import rooms as room
 
-from broadcaster import delivery, errors, mailing, proof
+from broadcaster import delivery, errors, mailing
 from broadcaster.cli import COMMANDS, broadcaster
 from broadcaster.cli.house import House
 from broadcaster.db import SCHEMA
+from broadcaster.rules import RULES
 
 PAGES = Path(__file__).parent / "reference"
 WIDTH = 100
@@ -101,10 +102,18 @@ def statuses() -> str:
 
 
 def checks() -> str:
-    """The rules of `check`."""
-    rows = [f"| `{name}` | {rule.level.value} | {rule.about} |" for name, rule in proof.RULES.items()]
-    intro = "# What `check` finds\n\nErrors stop a mailing; warnings are for you to judge.\n\n"
-    return intro + "\n".join(["| rule | level | meaning |", "|---|---|---|", *rows]) + "\n"
+    """The rules of `check`: a table of all, and a heading for each with why and what to do."""
+    rows = [f"| [`{name}`](#{name}) | {rule.level.value} | {rule.about} |" for name, rule in RULES.items()]
+    intro = (
+        "# What `check` finds\n\nErrors stop `prepare` and `send`, unless `--force RULE` names their rule; warnings are"
+        " for you to judge.\n\n"
+    )
+    pages = [intro + "\n".join(["| rule | level | meaning |", "|---|---|---|", *rows]) + "\n"]
+    for name, rule in RULES.items():
+        pages.append(
+            f"## {name}\n\n*{rule.level.value.capitalize()}.* {rule.about}\n\n{rule.why}\n\n**To do:** {rule.mend}\n"
+        )
+    return "\n".join(pages)
 
 
 def rooms() -> str:

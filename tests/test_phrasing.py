@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from broadcaster import message, phrasing
 from broadcaster.errors import StatementError
 from tests.test_message import MAIL, copy_for, same
-from tests.test_template import laid, seen, shown
+from tests.test_template import laid, shown
 
 TAGS = st.sampled_from(["en", "ar", "ar-IQ", "ckb", "fa", "fr", "de", "xx"])
 

@@ -7,10 +7,14 @@ from dataclasses import replace
 import pytest
 
 from broadcaster import config, statement
+from broadcaster.draft import WORDS, draft, untouched
 from broadcaster.errors import StatementError
 from broadcaster.merge import MergeTemplate
-from broadcaster.proof import RULES, Case, Finding, Level, fields, prove
+from broadcaster.message import Copy
+from broadcaster.proof import RULES, Case, Finding, Level, aligned, printed, prove
 from broadcaster.reads import reads
+from broadcaster.subscriber import Subscriber
+from broadcaster.trial import Trial
 
 CONFIG = """
 [sender]
@@ -132,7 +136,7 @@ def test_people_who_lack_a_printed_field_are_counted_at_its_line() -> None:
 
 
 def test_a_field_with_a_default_is_no_hole() -> None:
-    assert fields(case().merges) == frozenset()
+    assert [*map(printed, case().merges)] == [frozenset()]
 
 
 def test_who_gets_another_language_is_counted() -> None:
@@ -236,3 +240,159 @@ def test_faults_of_laying_out_keep_their_place() -> None:
 )
 def test_a_field_leaves_a_gap_unless_something_looked_at_it(text: str, holes: set[str]) -> None:
     assert reads(text).holes == holes
+
+
+@pytest.mark.parametrize(
+    ("subject", "rule"),
+    [
+        ("WATER FOR EVERYBODY NOW", "shouting"),
+        ("Water now!!", "shouting"),
+        ("Re: your letter", "false-reply"),
+        ("FWD: your letter", "false-reply"),
+        ("رد: رسالتكم", "false-reply"),
+        ("UNHCR in Basra: what it does", None),
+        ("Really? Yes", None),
+        ("{{ subscriber.city | default('X!!') }} and water", None),
+    ],
+)
+def test_a_subject_neither_shouts_nor_pretends(subject: str, rule: str | None) -> None:
+    assert rules(case(text=TEXT.replace("subject: Water", f"subject: {subject}"))) == ([rule] if rule else [])
+
+
+@pytest.mark.parametrize(
+    ("html", "rule"),
+    [
+        ('<a href="http://water.example/">the letter</a>', "insecure-link"),
+        ('<img src="http://water.example/a.png" alt="x">', "insecure-link"),
+        ('<a href="https://192.0.2.1/x">the letter</a>', "link-host"),
+        ('<a href="https://bank.example@evil.example/">the letter</a>', "link-host"),
+        ('<a href="https://bit.ly/x">the letter</a>', "link-host"),
+        ('<a href="https://water.example/">Click here</a>', "link-text"),
+        ('<a href="https://water.example/">هنا</a>', "link-text"),
+        ('<a href="https://water.example/"><img src="https://water.example/a.png" alt=""></a>', "link-text"),
+        ('<a href="https://evil.example/">www.bank.example/login</a>', "link-text"),
+        ('<p style="position:absolute">x</p>', "css"),
+        ('<p style="display: flex">x</p>', "css"),
+        ("<style>p { color: var(--x) }</style>", "css"),
+        ('<link rel="stylesheet" href="https://x.example/a.css">', "css"),
+        (f"<style>{'p{color:red}' * 2000}</style>", "css"),
+        ("<form></form>", "element"),
+        ("<script>x</script>", "element"),
+        ('<p onclick="x()">x</p>', "element"),
+        ('<meta http-equiv="refresh" content="0">', "element"),
+        ("<h2>a</h2><h4>b</h4>", "headings"),
+        ("<h1>a</h1><h1>b</h1>", "headings"),
+        ("<html><body><p>x</p></body></html>", "markup"),
+        ("<table><tr><td>x</td></tr></table>", "markup"),
+        ("<div>" * 160 + "x" + "</div>" * 160, "nesting"),
+    ],
+)
+def test_what_mail_programs_drop_or_distrust_is_told(html: str, rule: str) -> None:
+    assert set(rules(case(html=html + "{{ links.leave }}"))) == {rule}
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<a href="https://www.water.example/letter">water.example</a>',
+        '<a href="https://water.example/letter">https://water.example/letter</a>',
+        '<script type="application/ld+json">{}</script>',
+        "<!--[if mso]><table><tr><td><![endif]-->x",
+        '<table role="presentation"><tr><td>x</td></tr></table><table><tr><th>x</th></tr></table>',
+        '<html><body><div lang="ar" dir="rtl">x</div></body></html>',
+        "<h1>a</h1><h2>b</h2><h3>c</h3><h2>d</h2>",
+        "<style>@media (max-width: 9px) { p { color: red } }</style>",
+    ],
+)
+def test_what_is_well_made_is_left_alone(html: str) -> None:
+    assert rules(case(html=html + "{{ links.leave }}")) == []
+
+
+def test_a_mail_of_images_alone_is_told() -> None:
+    text = TEXT.partition("Dear")[0] + "![A poster](https://water.example/poster.png)\n"
+    assert rules(case(text=text)) == ["image-only"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "fits"),
+    [
+        ("example.org", "example.org", True),
+        ("mail.example.org", "EXAMPLE.org", True),
+        ("mail.example.org", "news.example.org", True),
+        ("a.b.example.org", "c.example.org", True),
+        ("example.org", "example.com", False),
+        ("badexample.org", "example.org", False),
+        ("one.co.uk", "two.co.uk", False),
+        ("mail.one.co.uk", "news.one.co.uk", True),
+        ("one.org.iq", "two.org.iq", False),
+        ("one.iq", "two.iq", False),
+        ("org", "example.org", False),
+    ],
+)
+def test_domains_are_aligned_when_one_organisation_has_registered_them(one: str, other: str, fits: bool) -> None:
+    assert aligned(one, other) is aligned(other, one) is fits
+
+
+def test_bounces_to_a_stranger_are_told_where_nothing_signs() -> None:
+    back = CONFIG.replace("[returns]", '[returns]\nreturn_path = "bounces@relay.example"')
+    assert rules(case(settings=back)) == ["unaligned"]
+    assert rules(case(settings=back + DKIM)) == []
+
+
+def test_free_mail_through_another_relay_is_told() -> None:
+    free = CONFIG.replace("news@example.org", "water@gmail.com").replace(
+        'url = "maildir:outbox"', 'url = "smtps://x.example"'
+    )
+    assert rules(case(settings=free)) == ["free-mail"]
+    assert rules(case(settings=free.replace("smtps://x.example", "smtps://smtp.gmail.com"))) == []
+
+
+def test_a_field_that_nobody_has_is_told_once() -> None:
+    of = replace(case(html="{{ subscriber.city | text }}{{ links.leave }}"), lacking={"city": 10})
+    assert rules(of) == ["always-empty"]
+
+
+def test_files_that_servers_refuse_are_told_by_their_name() -> None:
+    text = TEXT.replace("preheader", "attachments: [form.docm, a.pdf]\npreheader")
+    assert rules(case(text=text)) == ["blocked-attachment"]
+
+
+@pytest.mark.parametrize("tag", WORDS)
+def test_the_untouched_draft_is_found_line_by_line(tag: str) -> None:
+    part = statement.parse("june", {f"{tag}.md": draft(tag)}, default=tag).parts[tag]
+    assert [line for _, line in untouched(part)] == [2, 3, 7]
+
+
+def person(**fields: str) -> Copy:
+    who = Subscriber(0, "a@b.example", fields.pop("name", ""), fields=fields)
+    return Copy(who, "News", "news.b.example", "news", "<x@b.example>", "mailto:x@b.example", (), 0)
+
+
+def tried(subject: str = "S", html: str = "{{ links.leave }}", text: str = "{{ links.leave }}") -> list[str]:
+    trial = Trial(MergeTemplate("statements/june/en.md", "en", "ltr", subject, "", html, text))
+    trial.look(person())
+    trial.look(person(city="Basra", site="https://water.example/", name="N" * 40))
+    return [finding.rule for finding in trial.findings()]
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"subject": "{{ subscriber.city }}"}, "empty-subject"),
+        ({"subject": "x{{ subscriber.name }}{{ subscriber.name }}{{ subscriber.name }}"}, "subject"),
+        ({"html": '<a href="{{ subscriber.site | as_url }}">x</a>{{ links.leave }}'}, "empty-link"),
+        ({"html": "{% if subscriber.city %}{{ links.leave }}{% endif %}"}, "no-way-to-leave"),
+        ({"text": "{% if not subscriber.city %}{{ links.leave }}{% endif %}"}, "no-way-to-leave"),
+        ({"html": "{{ links.leave }}{% if subscriber.city %}" + "x" * 95_000 + "{% endif %}"}, "size"),
+        ({"html": "{{ links.leave }}{% for x in subscriber.name %}" + "x" * 3_000 + "{% endfor %}"}, "clipped"),
+        ({}, None),
+    ],
+)
+def test_what_is_wrong_only_for_somebody_is_found(options: dict[str, str], rule: str | None) -> None:
+    assert tried(**options) == ([rule] if rule else [])
+
+
+def test_every_rule_says_why_and_what_to_do() -> None:
+    for name, rule in RULES.items():
+        assert name == name.lower()
+        assert all(text.strip().endswith((".", "`", "”")) for text in (rule.about, rule.why, rule.mend)), name

@@ -6,7 +6,7 @@ import email
 import email.policy
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -126,8 +126,15 @@ def test_a_dry_run_of_init_makes_nothing(tmp_path: Path) -> None:
 # new
 
 
-def test_new_starts_a_part_in_every_offered_language_that_check_accepts(here: Callable[..., Ran]) -> None:
+def test_new_starts_a_part_in_every_offered_language_whose_untouched_words_check_finds(
+    here: Callable[..., Ran], place: Place
+) -> None:
     assert here("new", "june", "--json").json["files"] == [f"statements/june/{tag}.md" for tag in ("en", "ar", "ckb")]
+    errors = [f for f in here("check", "june", "--json", status=65).json["findings"] if f["level"] == "error"]
+    assert {(f["rule"], f["line"]) for f in errors} == {("draft", 2), ("draft", 3), ("draft", 7)}
+    for tag, text in (("en", GOOD), ("ar", ARABIC)):
+        (place.root / "statements" / "june" / f"{tag}.md").write_text(text.replace("city", "name"), encoding="utf-8")
+    (place.root / "statements" / "june" / "ckb.md").unlink()
     assert all(f["level"] == "warning" for f in here("check", "june", "--json").json["findings"])
 
 
@@ -218,6 +225,71 @@ def test_a_missing_leave_address_is_an_error_and_stops_send(here: Callable[..., 
     assert "no-way-to-leave" in here("check", "june", status=65).out
     here("send", "june", "--list", "news", "--yes", status=65)
     assert not (place.root / "outbox").exists()
+
+
+def test_an_error_stops_a_mailing_unless_its_rule_is_named(here: Callable[..., Ran], place: Place) -> None:
+    here("lists", "create", "news")
+    (place.root / "people.csv").write_text(PEOPLE, encoding="utf-8")
+    here("subscribers", "import", str(place.root / "people.csv"), "--list", "news", "--yes")
+    here("new", "june")
+    for command in (("prepare", "june"), ("send", "june", "--yes")):
+        assert "--force draft" in here(*command, "--list", "news", status=65).err
+        assert "did you mean draft" in here(*command, "--list", "news", "--force", "drat", status=2).err
+        # what is no error stops nothing, so nothing is there to be forced
+        here(*command, "--list", "news", "--force", "preheader", status=2)
+    here("prepare", "june", "--list", "news", "--force", "no-way-to-leave", status=65)
+    here("prepare", "june", "--list", "news", "--force", "draft", "--force", "no-way-to-leave")
+
+
+def test_check_tries_every_combination_and_says_for_whom_it_fails(here: Callable[..., Ran], place: Place) -> None:
+    here("lists", "create", "news")
+    (place.root / "people.csv").write_text(PEOPLE, encoding="utf-8")
+    here("subscribers", "import", str(place.root / "people.csv"), "--list", "news", "--yes")
+    folder = place.root / "statements" / "june"
+    folder.mkdir()
+    (folder / "en.md").write_text(
+        "---\nsubject: '{% if subscriber.city != \"Basra\" %}{{ subscriber.city }}{% endif %}'\npreheader: p\n---\n"
+        '{% if subscriber.city == "Basra" %}{{ 1 / (subscriber.city | length - 5) }}{% endif %} Come all of you.\n',
+        encoding="utf-8",
+    )
+    (finding,) = [f for f in here("check", "june", "--json", status=65).json["findings"] if f["level"] == "error"]
+    assert (finding["rule"], finding["file"]) == ("trial", "statements/june/en.md")
+    assert 'city = "Basra"' in finding["message"]
+
+
+def test_sums_that_could_be_read_in_two_ways_are_counted(here: Callable[..., Ran], place: Place) -> None:
+    here("lists", "create", "news")
+    people = "email,name,amount\na@x.example,A,25000\nb@x.example,B,25.000\nc@x.example,C,1.500\n"
+    (place.root / "people.csv").write_text(people, encoding="utf-8")
+    here("subscribers", "import", str(place.root / "people.csv"), "--list", "news", "--yes")
+    text = GOOD.replace(
+        "come to", '{{ subscriber.amount | money("IQD") }} {{ subscriber.city | default("x") }} come to'
+    )
+    (place.root / "statements" / "june.md").write_text(text.replace("city", "name"), encoding="utf-8")
+    (finding,) = [f for f in here("check", "june", "--json").json["findings"] if f["rule"] == "misread-field"]
+    assert finding["message"].startswith("2 of 3 people")
+
+
+def test_links_are_asked_only_on_request(
+    here: Callable[..., Ran], place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from broadcaster import probe
+
+    asked: list[str] = []
+
+    def answers(links: Iterable[str]) -> dict[str, probe.Answer]:
+        asked.extend(links)
+        return {link: probe.Answer("the page is not there (404)", dead=True) for link in asked}
+
+    monkeypatch.setattr(probe, "probe", answers)
+    (place.root / "statements" / "june.md").write_text(GOOD.replace("city", "name"), encoding="utf-8")
+    here("check", "june")
+    assert not asked
+    (finding,) = [
+        f for f in here("check", "june", "--links", "--json", status=65).json["findings"] if f["level"] == "error"
+    ]
+    assert (finding["rule"], finding["line"]) == ("dead-link", 7)
+    assert asked == ["https://water.example/river"]
 
 
 # render

@@ -1,8 +1,7 @@
 """Everything that can be found wrong with a statement before the first recipient finds it.
 
-The rules are a table; each has a level and one line of explanation. An error stops a mailing, a
-warning is for the author to judge. Nothing here opens a file or a database: what is to be read is in
-a Case, so the same proof serves `check`, `send` and a preview.
+Each rule of rules.py is looked at here, or in page.py and translation.py for what is in a part. Nothing
+opens a file or a database: what is to be read is in a Case, so the same proof serves `check`, `send` and a preview.
 """
 
 from __future__ import annotations
@@ -10,90 +9,66 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
-from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from broadcaster import language as tags
+from broadcaster import page, translation
+from broadcaster.draft import untouched
 from broadcaster.errors import BadData
 from broadcaster.merge import MergeTemplate
+from broadcaster.page import emptied, line_of
 from broadcaster.reads import reads
+from broadcaster.rules import RULES, Finding, Level, found
 from broadcaster.statement import Part, Statement
+from broadcaster.trial import SUBJECT_WIDTH, sized
 
 if TYPE_CHECKING:
     from broadcaster.config import Config
+    from broadcaster.subscriber import MailingList
+
+__all__ = ["RULES", "Case", "Finding", "Level", "Misread", "aligned", "fields", "prove", "unread"]
 
 
-class Level(StrEnum):
-    """Whether a finding stops a mailing."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-
-class Rule(NamedTuple):
-    """A level, and what is looked for."""
-
-    level: Level
-    about: str
-
-
-RULES: Final[Mapping[str, Rule]] = {
-    "template": Rule(
-        Level.ERROR, "The file, its tags and names can be read: no name that nobody has, no tag left open."
-    ),
-    "attachment": Rule(Level.ERROR, "Every attachment is there, beside the statement, and of a size that arrives."),
-    "no-way-to-leave": Rule(
-        Level.ERROR, "Every part holds links.leave, and links.leave_mailto or links.one_click says where wishes go."
-    ),
-    "link": Rule(Level.ERROR, "Links and images are whole addresses: in a mailbox there is no page to be relative to."),
-    "no-default-language": Rule(Level.ERROR, "Who reads none of the languages gets the default one, so it is there."),
-    "not-built": Rule(Level.ERROR, "No setting is needed whose absence would change the mail itself."),
-    "empty-field": Rule(Level.WARNING, "Fields that are printed without a default are filled in for everybody."),
-    "missing-language": Rule(Level.WARNING, "People get the statement in a language they read."),
-    "unread-leave": Rule(Level.WARNING, "The address for leave wishes is one of the mailboxes that are read."),
-    "one-click": Rule(
-        Level.WARNING, "Mail programs offer one click: the link is https, and a DKIM signature covers it (RFC 8058)."
-    ),
-    "unaligned": Rule(
-        Level.WARNING, "The domain that signs is the sender's: else DMARC counts mail as unsigned (RFC 9989)."
-    ),
-    "no-postal-address": Rule(Level.WARNING, "The sender's postal address is set and shown: many laws ask for it."),
-    "no-effect": Rule(Level.WARNING, "No setting is relied on that does nothing yet."),
-    "subject": Rule(Level.WARNING, "The subject is not cut off in a list of mails."),
-    "preheader": Rule(Level.WARNING, "The line that mailboxes show after the subject is written by you."),
-    "empty-body": Rule(Level.WARNING, "There is a text below the heading."),
-    "image-alt": Rule(Level.WARNING, "Images have a text for who does not see them."),
-    "size": Rule(Level.WARNING, "The HTML stays below the size at which Gmail cuts a mail off."),
-    "layout": Rule(Level.WARNING, "What the layout does survives the mailbox programs."),
-    "nobody": Rule(Level.WARNING, "There is somebody to send it to."),
-}
-
-# Gmail shows the first 102 KB of HTML; 10 % are left for names and fields
-CLIPPED: Final = 102_400
-# wider subjects are cut by most programs on a desk, narrower ones by phones
-SUBJECT_WIDTH: Final = 90
 ATTACHED: Final = 10_000_000
+# beside an image, fewer letters say nothing
+_FEW_LETTERS: Final = 30
+# what Gmail and Outlook refuse, by the end of the name
+_BLOCKED: Final = frozenset(
+    "apk appx bat chm cmd com cpl dll dmg docm exe hta img iso jar js jse lnk mde msc msi msp pif ps1 reg scr sh sys vb"  # noqa: SIM905
+    " vbe vbs vhd vxd wsc wsf wsh xlsm".split()
+)
+# who tells everyone to refuse their mail from other servers, and which relay is theirs
+_FREE_MAIL: Final = {
+    "gmail.com": "gmail.com",
+    "googlemail.com": "gmail.com",
+    "yahoo.com": "yahoo.com",
+    "ymail.com": "yahoo.com",
+    "aol.com": "aol.com",
+    "hotmail.com": "office365.com",
+    "outlook.com": "office365.com",
+    "live.com": "office365.com",
+    "msn.com": "office365.com",
+    "icloud.com": "me.com",
+    "me.com": "me.com",
+    "gmx.net": "gmx.net",
+    "gmx.de": "gmx.net",
+    "web.de": "web.de",
+    "mail.ru": "mail.ru",
+    "proton.me": "protonmail.ch",
+    "protonmail.com": "protonmail.ch",
+}
+# the second-level names below which countries register
+_REGISTRIES: Final = frozenset("ac co com edu gov gob gouv go gen info ltd mil name ne net nom or org plc sch".split())  # noqa: SIM905
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong, and where. `file` may be empty and `line` unknown."""
+class Misread(NamedTuple):
+    """A field whose values a filter cannot read: for how many people, and one of the values."""
 
-    level: Level
-    rule: str
-    file: str
-    line: int | None
-    message: str
-
-    @property
-    def where(self) -> str:
-        return f"{self.file}:{self.line}" if self.line else self.file
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON of `check`."""
-        return {**asdict(self), "level": self.level.value}
+    field: str
+    filter: str
+    number: int
+    example: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +78,8 @@ class Case:
     `merges` are the parts that could be laid out, `faults` what was said of the others and of attachments.
     `audience` counts by language tag whom a mailing would reach; None where no list was looked at.
     `lacking` counts those of them who lack a field. `attached` is the size of each attachment, in octets.
+    `tried` is what trial copies came to, `changed` when each language's file was (epoch seconds), `untried` how many
+    combinations of branches there are in a language where not all were tried.
     """
 
     statement: Statement
@@ -112,19 +89,26 @@ class Case:
     audience: Mapping[str, int] | None = None
     lacking: Mapping[str, int] = field(default_factory=dict)
     attached: Mapping[str, int] = field(default_factory=dict)
+    misread: Sequence[Misread] = ()
+    tried: Sequence[Finding] = ()
+    untried: Mapping[str, int] = field(default_factory=dict)
+    changed: Mapping[str, float] = field(default_factory=dict)
+    lists: Sequence[MailingList] = ()
 
 
 def prove(case: Case) -> list[Finding]:
     """Everything that is wrong, errors first, then by file and line."""
-    found = [
+    findings = [
         *_said(case.faults),
         *_leaving(case),
         *_settings(case),
         *_languages(case),
         *_fields(case),
+        *case.tried,
+        *translation.prove(case.statement, case.config.languages.default, case.changed),
         *(finding for merge in case.merges for finding in _part(case, merge)),
     ]
-    return sorted(dict.fromkeys(found), key=lambda f: (f.level is not Level.ERROR, f.file, f.line or 0, f.rule))
+    return sorted(dict.fromkeys(findings), key=lambda f: (f.level is not Level.ERROR, f.file, f.line or 0, f.rule))
 
 
 def unread(error: BadData) -> list[Finding]:
@@ -132,19 +116,22 @@ def unread(error: BadData) -> list[Finding]:
     return list(_said([("template", error)]))
 
 
-def _found(rule: str, message: str, file: str = "", line: int | None = None) -> Finding:
-    return Finding(RULES[rule].level, rule, file, line, message)
+def rule_of(error: BadData) -> str:
+    """Which rule an error of laying out breaks."""
+    if "nested too deep" in error.message or "nested hundreds deep" in (error.hint or ""):
+        return "nesting"
+    return "inlining" if error.message.startswith("writing styles into the elements") else "template"
 
 
 def _said(faults: Iterable[tuple[str, BadData]]) -> Iterator[Finding]:
     for rule, error in faults:
         file, line = _place(error.where or "")
-        yield _found(rule, error.message + (f" ({error.hint})" if error.hint else ""), file, line)
+        yield found(rule, error.message + (f" ({error.hint})" if error.hint else ""), file, line)
 
 
 def _place(where: str) -> tuple[str, int | None]:
-    found = re.fullmatch(r"(.*?):(\d+)(?::\d+)?", where)
-    return (found[1], int(found[2])) if found else (where, None)
+    place = re.fullmatch(r"(.*?):(\d+)(?::\d+)?", where)
+    return (place[1], int(place[2])) if place else (where, None)
 
 
 def _leaving(case: Case) -> Iterator[Finding]:
@@ -152,9 +139,9 @@ def _leaving(case: Case) -> Iterator[Finding]:
     links = case.config.links
     if links.leave_mailto is None:
         if not links.one_click:
-            yield _found("no-way-to-leave", "links.leave_mailto is not set: nobody could leave", "broadcaster.toml")
+            yield found("no-way-to-leave", "links.leave_mailto is not set: nobody could leave", "broadcaster.toml")
     elif not case.config.returns.mailboxes:
-        yield _found(
+        yield found(
             "unread-leave",
             f"{links.leave_mailto} is read by none of returns.mailboxes: look into it",
             "broadcaster.toml",
@@ -164,42 +151,66 @@ def _leaving(case: Case) -> Iterator[Finding]:
         for kind, text in (("html", merge.html), ("txt", merge.text)):
             if "leave" not in reads(text).links:
                 message = f"the {merge.language} part has no links.leave in its {'HTML' if kind == 'html' else 'text'}"
-                yield _found("no-way-to-leave", message, f"templates/{layout}.{kind}")
+                yield found("no-way-to-leave", message, f"templates/{layout}.{kind}")
 
 
 def _settings(case: Case) -> Iterator[Finding]:
     config = case.config
     yield from _signing(config)
     for key, level, why in config.unbuilt():
-        yield _found("not-built" if level == "error" else "no-effect", f"{key} {why}", "broadcaster.toml")
+        yield found("not-built" if level == "error" else "no-effect", f"{key} {why}", "broadcaster.toml")
     if not config.sender.postal_address:
-        yield _found("no-postal-address", "sender.postal_address is not set", "broadcaster.toml")
+        yield found("no-postal-address", "sender.postal_address is not set", "broadcaster.toml")
         return
     for merge in case.merges:
         written = config.sender.postal_address.into(merge.language, config.languages.default)
         if _flat(written) not in _flat(merge.text):
             layout = case.statement.parts[merge.language].layout
             message = f"the {merge.language} part does not show sender.postal_address"
-            yield _found("no-postal-address", message, f"templates/{layout}.txt")
+            yield found("no-postal-address", message, f"templates/{layout}.txt")
 
 
 def _signing(config: Config) -> Iterator[Finding]:
     """What makes mailbox programs trust a copy, or its leave link, less."""
     if config.links.one_click and not config.links.site.startswith("https:"):
         message = "links.site is not https: no mail program will offer one click"
-        yield _found("one-click", message, "broadcaster.toml")
+        yield found("one-click", message, "broadcaster.toml")
     if config.links.one_click and config.dkim is None:
-        yield _found(
+        yield found(
             "one-click",
             "links.one_click counts only below a DKIM signature that covers it: set [dkim],"
             " or ask whoever runs the relay whether it signs List-Unsubscribe and List-Unsubscribe-Post",
             "broadcaster.toml",
         )
-    if config.dkim is not None:
-        ours, theirs = config.dkim.domain, config.sender.address.domain
-        if not (f".{ours}".endswith(f".{theirs}") or f".{theirs}".endswith(f".{ours}")):
-            message = f"dkim.domain is {ours}, and mail comes from {theirs}: the signature speaks for somebody else"
-            yield _found("unaligned", message, "broadcaster.toml")
+    theirs = config.sender.address.domain
+    if config.dkim is not None and not aligned(config.dkim.domain, theirs):
+        message = f"dkim.domain is {config.dkim.domain}, and mail comes from {theirs}: the signature speaks for another"
+        yield found("unaligned", message, "broadcaster.toml")
+    back = config.returns.return_path
+    if config.dkim is None and back is not None and not aligned(back.domain, theirs):
+        message = (
+            f"bounces go to {back.domain}, and mail comes from {theirs}: SPF speaks for another, and no [dkim] is set"
+        )
+        yield found("unaligned", message, "broadcaster.toml")
+    home = _FREE_MAIL.get(theirs.lower())
+    if home and any(not relay.rehearsal and not f".{relay.host}".endswith(f".{home}") for relay in config.relays):
+        message = f"{config.sender.address} is at {theirs}, which tells everyone to refuse its mail from other servers"
+        yield found("free-mail", message, "broadcaster.toml")
+
+
+def aligned(one: str, other: str) -> bool:
+    """Whether two domains are of one organisation, as far as their names can tell (RFC 9989 asks the DNS)."""
+    labels, others = one.lower().rstrip(".").split("."), other.lower().rstrip(".").split(".")
+    shared = 0
+    for a, b in zip(reversed(labels), reversed(others), strict=False):
+        if a != b:
+            break
+        shared += 1
+    if shared == min(len(labels), len(others)) and shared > 1:
+        return True
+    # org.iq and co.uk are shared by everybody there
+    registry = shared >= 2 and len(labels[-1]) == 2 and labels[-2] in _REGISTRIES
+    return shared >= (3 if registry else 2)
 
 
 def _flat(text: str) -> str:
@@ -215,10 +226,10 @@ def _languages(case: Case) -> Iterator[Finding]:
     if case.audience is None:
         for tag in languages.offered:
             if tag not in parts:
-                yield _found("missing-language", f"there is no part in {tag}, which languages.offered names", folder)
+                yield found("missing-language", f"there is no part in {tag}, which languages.offered names", folder)
         return
     if not sum(case.audience.values()):
-        yield _found("nobody", "nobody would get it: the lists are empty")
+        yield found("nobody", "nobody would get it: the lists are empty")
     given: Counter[tuple[str, str]] = Counter()
     for tag, number in case.audience.items():
         chosen = tags.choose(tag or default, parts, default)
@@ -228,9 +239,9 @@ def _languages(case: Case) -> Iterator[Finding]:
         read = tags.name(tag) if tag else "no language we know"
         people = f"{number:,} {'person reads' if number == 1 else 'people read'} {read}"
         if chosen in parts:
-            yield _found("missing-language", f"{people} and would get {tags.name(chosen)}", folder)
+            yield found("missing-language", f"{people} and would get {tags.name(chosen)}", folder)
         else:
-            yield _found(
+            yield found(
                 "no-default-language", f"{people}, and there is no part in {tags.name(chosen)}, the default", folder
             )
 
@@ -241,120 +252,106 @@ def _fields(case: Case) -> Iterator[Finding]:
         return
     everybody = sum(case.audience.values())
     holes: dict[str, list[str]] = {}
+    read: dict[str, list[str]] = {}
     for merge in case.merges:
         for name in sorted(printed(merge)):
             holes.setdefault(name, []).append(merge.language)
-    for name, where in holes.items():
-        number = case.lacking.get(name, 0)
-        if not number:
-            continue
+        for name in sorted(looked_at(merge)):
+            read.setdefault(name, []).append(merge.language)
+    for name, where in read.items():
         part = case.statement.parts[where[0]]
-        # the count is over all languages: a bound where only some print the name
-        bound = "up to " if len(where) < len(case.merges) else ""
-        yield _found(
-            "empty-field",
-            f"{bound}{number:,} of {everybody:,} people have no {name}: they would see nothing there;"
-            f' write {{{{ subscriber.{name} | default("…") }}}}',
-            part.file,
-            line_of(part, rf"subscriber\s*(?:\.\s*{re.escape(name)}\b|\[\s*['\"]{re.escape(name)}['\"])"),
+        number = case.lacking.get(name, 0)
+        if number and number >= everybody:
+            yield found(
+                "always-empty", f"none of {everybody:,} people has a {name}", part.file, _field_line(part, name)
+            )
+        elif number and name in holes:
+            part = case.statement.parts[holes[name][0]]
+            # the count is over all languages: a bound where only some print the name
+            bound = "up to " if len(holes[name]) < len(case.merges) else ""
+            yield found(
+                "empty-field",
+                f"{bound}{number:,} of {everybody:,} people have no {name}: they would see nothing there;"
+                f' write {{{{ subscriber.{name} | default("…") }}}}',
+                part.file,
+                _field_line(part, name),
+            )
+    for each in case.misread:
+        place = case.statement.parts[read[each.field][0]] if each.field in read else None
+        kind = {"date": "day", "url": "link"}.get(each.filter, "number")
+        message = (
+            f'{each.number:,} of {everybody:,} people have a {each.field} that is no clear {kind}: "{each.example}"'
         )
+        yield found(
+            "misread-field", message, place.file if place else "", _field_line(place, each.field) if place else None
+        )
+
+
+def _field_line(part: Part, name: str) -> int | None:
+    return line_of(part, rf"subscriber\s*(?:\.\s*{re.escape(name)}\b|\[\s*['\"]{re.escape(name)}['\"])")
 
 
 def _part(case: Case, merge: MergeTemplate) -> Iterator[Finding]:
     part = case.statement.parts[merge.language]
-    for remark in merge.remarks:
-        yield _found("layout", remark, part.file)
+    for what, line in untouched(part):
+        yield found("draft", what, part.file, line)
+    yield from _around(case, merge, part)
     if not part.body.strip():
-        yield _found("empty-body", "there is no text below the heading", part.file, part.first_line)
-    shown = len(_emptied(merge.subject, ""))
-    if shown > SUBJECT_WIDTH:
-        message = f"the subject has {shown} letters: most programs cut it off after {SUBJECT_WIDTH}"
-        yield _found("subject", message, part.file, part.lines.get("subject"))
+        yield found("empty-body", "there is no text below the heading", part.file, part.first_line)
+    yield from _heading(merge, part)
+    if merge.language in case.untried:
+        message = f"there are {case.untried[merge.language]:,} combinations of branches: not all were tried"
+        yield found("branches", message, part.file)
+    if not any(finding.file == part.file and finding.rule in ("size", "clipped") for finding in case.tried):
+        yield from sized(len(merge.html.encode("utf-8", "replace")), part.file)
+    yield from _attached(case, merge, part)
+    # what an image shows is not read by everybody
+    words = re.sub(r"!\[[^\]\n]*\]\([^)]*\)|<[^>]*>|\]\([^)]*\)", " ", emptied(part.body, ""))
+    if re.search(r"!\[|<img\b", part.body) and sum(map(str.isalpha, words)) < _FEW_LETTERS:
+        yield found("image-only", "there is hardly a word beside the images", part.file, part.first_line)
+    yield from page.prove(part, merge.html)
+
+
+def _around(case: Case, merge: MergeTemplate, part: Part) -> Iterator[Finding]:
+    """Remarks of laying out: on words that are in another language, and on styles."""
+    words = [remark for remark in merge.remarks if remark.startswith("templates/locale/")]
+    for remark in merge.remarks:
+        if remark not in words:
+            yield found("layout", remark, part.file)
+    sender = case.config.sender
+    worded = {"sender.name": sender.name.by_language, "sender.postal_address": sender.postal_address.by_language}
+    worded |= {f"the title of the list {of.name}": of.titles for of in case.lists}
+    yield from translation.around(part, case.config.languages.default, words, worded)
+
+
+def _heading(merge: MergeTemplate, part: Part) -> Iterator[Finding]:
+    line = part.lines.get("subject")
+    subject = emptied(merge.subject, "")
+    if len(subject) > SUBJECT_WIDTH:
+        message = f"the subject has {len(subject)} letters: most programs cut it off after {SUBJECT_WIDTH}"
+        yield found("subject", message, part.file, line)
+    cased = [sign for sign in subject if sign.isupper() or sign.islower()]
+    capitals = sum(map(str.isupper, cased))
+    if (len(cased) >= 8 and capitals > 0.7 * len(cased)) or re.search(r"[!?¡¿؟]{2}|[$€£]{2}|!.*!", subject):
+        yield found("shouting", "the subject shouts: capitals, or rows of signs", part.file, line)
+    if re.match(r"\s*(?:re|fwd?|aw|wg|tr|رد|ردّ)\s*:", subject, re.IGNORECASE):
+        yield found("false-reply", "the subject pretends to answer something", part.file, line)
     if not part.preheader:
         message = "there is no preheader: mailboxes show the first words of the text after the subject"
-        yield _found("preheader", message, part.file)
-    size = len(merge.html.encode("utf-8", "replace"))
-    if size > CLIPPED * 0.9:
-        message = f"the HTML has {size / 1024:.0f} KB: Gmail cuts mails off at {CLIPPED // 1024} KB"
-        yield _found("size", message, part.file)
-    attached = sum(case.attached.get(name, 0) for name in merge.attachments)
-    if attached > ATTACHED:
-        message = f"the attachments have {attached / 1e6:.0f} MB for each copy: link to them instead"
-        yield _found("size", message, part.file, part.lines.get("attachments"))
-    yield from _links(part, merge.html)
+        yield found("preheader", message, part.file)
+    elif part.preheader == part.subject:
+        yield found("preheader", "the preheader says what the subject says", part.file, part.lines.get("preheader"))
 
 
-# a value filled in later: what it leads to was decided by the one who wrote the field's name
-_FILLED: Final = "\ue000"
-_WHOLE: Final = re.compile(rf"(?:https?://[^\s/?#]+|mailto:[^\s@]+@|tel:\+?\d|sms:\+?\d|geo:|{_FILLED})", re.IGNORECASE)
-_JINJA: Final = re.compile(r"""\{\{(?:"[^"]*"|'[^']*'|[^"'}]|\}(?!\}))*\}\}|\{%.*?%\}|\{#.*?#\}""", re.DOTALL)
-
-
-def _emptied(text: str, filled: str = _FILLED) -> str:
-    """Jinja taken out: values become one sign, tags nothing."""
-    return _JINJA.sub(lambda found: filled if found[0].startswith("{{") else "", text)
-
-
-class _Page(HTMLParser):
-    """Collects where an HTML page leads, and its images."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.pictures: list[str] = []
-        self.silent: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        if tag in ("a", "area") and values.get("href") is not None:
-            self.links.append((values["href"] or "").strip())
-        if tag == "img":
-            self.pictures.append((values.get("src") or "").strip())
-            if "alt" not in values:
-                self.silent.append(values.get("src") or "")
-
-    handle_startendtag = handle_starttag
-
-
-def _links(part: Part, html: str) -> Iterator[Finding]:
-    page = _Page()
-    page.feed(_emptied(html))
-    page.close()
-    for link in page.links:
-        if not (_WHOLE.match(link) or (link.startswith("#") and len(link) > 1)):
-            message = f"the link {_short(link)} leads nowhere from a mailbox: write it whole, like https://…"
-            yield _found("link", message, part.file, _line_with(part, link))
-    for source in page.pictures:
-        if source.startswith("cid:"):
-            continue
-        if not re.match(rf"https?://|{_FILLED}", source, re.IGNORECASE):
-            message = f"the image {_short(source)} cannot be shown in a mailbox: give it a whole https address"
-            yield _found("link", message, part.file, _line_with(part, source))
-    for source in page.silent:
-        message = f"the image {_short(source)} has no alternative text"
-        yield _found("image-alt", message, part.file, _line_with(part, source))
-
-
-def _short(text: str) -> str:
-    shown = text.replace(_FILLED, "…")
-    return f'"{shown[:60]}{"…" if len(shown) > 60 else ""}"'
-
-
-def _line_with(part: Part, text: str) -> int | None:
-    """The line of the statement's text that holds a link, as far as it is written there as it is."""
-    longest = max(text.split(_FILLED), key=len)
-    return line_of(part, re.escape(longest)) if longest else None
-
-
-def line_of(part: Part, pattern: str) -> int | None:
-    """The first line of a part where a pattern is found: in its text, else in its heading."""
-    for number, line in enumerate(part.body.split("\n"), start=part.first_line):
-        if re.search(pattern, line):
-            return number
-    for key, value in (("subject", part.subject), ("preheader", part.preheader), *part.extra.items()):
-        if re.search(pattern, value):
-            return part.lines.get(key)
-    return None
+def _attached(case: Case, merge: MergeTemplate, part: Part) -> Iterator[Finding]:
+    line = part.lines.get("attachments")
+    octets = sum(case.attached.get(name, 0) for name in merge.attachments)
+    if octets > ATTACHED:
+        message = f"the attachments have {octets / 1e6:.0f} MB for each copy: link to them instead"
+        yield found("heavy", message, part.file, line)
+    for name in part.attachments:
+        if name.rpartition(".")[2].lower().strip() in _BLOCKED and "." in name:
+            yield found("blocked-attachment", f"mail servers refuse files like {name}", part.file, line)
 
 
 def printed(merge: MergeTemplate) -> frozenset[str]:
@@ -363,5 +360,11 @@ def printed(merge: MergeTemplate) -> frozenset[str]:
 
 
 def fields(merges: Iterable[MergeTemplate]) -> frozenset[str]:
-    """Every field that some part prints so: whom to count before `prove`."""
-    return frozenset[str]().union(*map(printed, merges))
+    """Every field that some part reads: whom to count before `prove`."""
+    return frozenset[str]().union(*map(looked_at, merges))
+
+
+def looked_at(merge: MergeTemplate) -> frozenset[str]:
+    """The fields that a part reads in any way."""
+    own = frozenset(["email", "language"])
+    return frozenset[str]().union(*(reads(text).fields for text in (merge.subject, merge.html, merge.text))) - own

@@ -11,6 +11,7 @@ import posixpath
 import stat
 import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,6 +145,14 @@ class Workspace:
             )
         config = self.config()
         return statement.parse(slug, files, default=config.languages.default)
+
+    def changed(self, of: Statement) -> dict[str, float]:
+        """When each part's file was written last, by language (seconds since the epoch)."""
+        found = {}
+        for language, part in of.parts.items():
+            with suppress(OSError):
+                found[language] = (self.root / part.file).stat().st_mtime
+        return found
 
     def layouts(self) -> dict[str, str]:
         """Every text below templates/ by its path there; ours where the workspace has none of that name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import click
 
 from broadcaster.cli.house import House
 from broadcaster.cli.say import clean, count, dump, json_option, out, say, style
+from broadcaster.cli.trials import People, Trials
 from broadcaster.errors import BadData, CheckFailed, NotFound, StatementError
 
 if TYPE_CHECKING:
@@ -17,32 +19,33 @@ if TYPE_CHECKING:
     from broadcaster.proof import Finding
     from broadcaster.statement import Statement
 
-# how many people's copies are made as a trial
-TRIALS = 50
-
 
 @click.command()
 @click.argument("statement")
 @click.option(
     "--list", "lists", metavar="LIST", multiple=True, help="Whose fields and languages count; all by default."
 )
+@click.option("--links", is_flag=True, help="Ask every link whether it answers; nothing private is asked.")
 @json_option
 @click.pass_obj
-def check(house: House, statement: str, lists: tuple[str, ...], as_json: bool) -> None:
+def check(house: House, statement: str, lists: tuple[str, ...], links: bool, as_json: bool) -> None:
     """Find everything wrong with STATEMENT before the first recipient does.
 
-    Looks for names nobody has, fields that some people lack, languages without a part, links that lead
-    nowhere, a missing way to leave, and more. Errors stop a mailing; warnings are for you to judge.
+    Tries every combination of branches, the longest and the empty value of each field in each language, and
+    looks for names nobody has, stale translations, links that lead nowhere, what mail programs drop, a missing
+    way to leave, and more; docs/reference/checks.md has every rule. Errors stop a mailing, unless `prepare` or
+    `send` is told to --force the rule; warnings are for you to judge.
 
     \b
     Examples:
       broadcaster check clean-water
       broadcaster check clean-water --list news --json
+      broadcaster check clean-water --links
 
     \b
     Exit statuses: 0 no errors, 65 errors were found or there is no such statement, 78 configuration.
     """
-    findings = proved(house, statement, lists).findings
+    findings = proved(house, statement, lists, links=links).findings
     if as_json:
         dump({"statement": statement, "findings": [finding.to_dict() for finding in findings]})
     else:
@@ -51,14 +54,30 @@ def check(house: House, statement: str, lists: tuple[str, ...], as_json: bool) -
     _conclude(statement, findings)
 
 
-def refuse_errors(house: House, slug: str, lists: Sequence[str]) -> None:
-    """Say what is wrong with a statement. Raises CheckFailed (65) when some of it is an error."""
+def refuse_errors(house: House, slug: str, lists: Sequence[str], force: Sequence[str] = ()) -> None:
+    """Say what is wrong with a statement. Raises CheckFailed (65) when some of it is an error of no forced rule."""
     findings = proved(house, slug, lists).findings
     for finding in findings:
         say(_line(finding, err=True))
-    errors = sum(finding.level == "error" for finding in findings)
-    if errors:
-        raise CheckFailed(f"{slug} has {count(errors, 'error')}: nothing was prepared or sent")
+    rules = [finding.rule for finding in findings if finding.level == "error" and finding.rule not in force]
+    if rules:
+        ways = " ".join(f"--force {rule}" for rule in dict.fromkeys(rules))
+        raise CheckFailed(
+            f"{slug} has {count(len(rules), 'error')}: nothing was prepared or sent", hint=f"mend it; or insist: {ways}"
+        )
+
+
+def forced(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """The rules of --force. Raises BadParameter for one that is none, or whose findings stop nothing."""
+    if values:
+        from broadcaster.rules import RULES
+        from broadcaster.sandbox import near
+
+        errors = [name for name, rule in RULES.items() if rule.level == "error"]
+        for name in values:
+            if name not in errors:
+                raise click.BadParameter(f"{name!r} is no rule that stops a mailing: {near(name, errors)}")
+    return values
 
 
 class Proved:
@@ -72,13 +91,17 @@ class Proved:
         self.findings = findings
 
 
-def proved(house: House, slug: str, lists: Sequence[str] = ()) -> Proved:
-    """Look at everything. Raises NotFound and ConfigError; what is wrong with the statement is a finding."""
+def proved(house: House, slug: str, lists: Sequence[str] = (), *, links: bool = False) -> Proved:
+    """Look at everything, with `links` on the web too.
+
+    Raises NotFound and ConfigError; what is wrong with the statement is a finding.
+    """
     from broadcaster import proof
     from broadcaster.cli import files
 
     roster = house.roster
-    ids = [roster.list(name).id for name in lists] or [of.id for of in roster.lists()]
+    on = [roster.list(name) for name in lists] or [*roster.lists()]
+    ids = [of.id for of in on]
     try:
         statement = house.workspace.statement(slug)
     except NotFound:
@@ -89,19 +112,45 @@ def proved(house: House, slug: str, lists: Sequence[str] = ()) -> Proved:
     attached, missing = files.attached(house, statement, merges)
     faults += missing
     faults += files.enclosed(house, statement, merges, ids)
+    audience = roster.languages(ids) if ids else None
+    people = People.of(house, ids, [merge.language for merge in merges])
+    tried = Trials(house, slug, people)
     if not missing:
-        faults += _trials(house, slug, merges, ids)
-    printed = proof.fields(merges)
+        for merge in merges:
+            tried.of(merge)
     case = proof.Case(
         statement=statement,
         config=house.config,
         merges=merges,
-        faults=faults,
-        audience=roster.languages(ids) if ids else None,
-        lacking=roster.lacking(ids, printed) if ids and printed else {},
+        faults=[*faults, *tried.faults],
+        audience=audience,
+        lacking=people.lacking(proof.fields(merges), sum((audience or {}).values())),
         attached=attached,
+        misread=people.misread(house, ids, merges),
+        tried=[*tried.findings, *(_answers(statement, merges) if links else ())],
+        untried=tried.untried,
+        changed=house.workspace.changed(statement),
+        lists=on,
     )
     return Proved(statement, merges, proof.prove(case))
+
+
+def _answers(statement: Statement, merges: Sequence[MergeTemplate]) -> list[Finding]:
+    """What became of the links, each asked once whatever the languages it is in."""
+    from broadcaster import page, probe
+    from broadcaster.rules import found
+
+    where: dict[str, str] = {}
+    for merge in merges:
+        for link in page.links(merge.html):
+            where.setdefault(link, merge.language)
+    findings = []
+    for link, answer in probe.probe(where).items():
+        if answer.why:
+            part = statement.parts[where[link]]
+            rule = "dead-link" if answer.dead else "unsure-link"
+            findings.append(found(rule, f'"{link[:80]}" {answer.why}', part.file, page.line_of(part, re.escape(link))))
+    return findings
 
 
 def laid_out(house: House, statement: Statement) -> tuple[list[MergeTemplate], list[tuple[str, BadData]]]:
@@ -119,32 +168,10 @@ def laid_out(house: House, statement: Statement) -> tuple[list[MergeTemplate], l
             proof.printed(merge)  # a tree too deep to be walked is too deep to be compiled
             merges.append(merge)
         except BadData as error:
-            faults.append(("template", error))
+            faults.append((proof.rule_of(error), error))
         except RecursionError:
-            faults.append(("template", StatementError("is nested too deep", where=part.file)))
+            faults.append(("nesting", StatementError("is nested too deep", where=part.file)))
     return merges, faults
-
-
-def _trials(house: House, slug: str, merges: Sequence[MergeTemplate], ids: Sequence[int]) -> list[tuple[str, BadData]]:
-    """Make copies for some real people, those of rare languages too, and for a reader of whom nothing is known."""
-    from broadcaster import language
-    from broadcaster.cli.copies import Copies, nobody
-
-    if not merges:
-        return []
-    default = house.config.languages.default
-    people = [*(nobody(str(house.config.sender.address), merge.language) for merge in merges)]
-    people += house.roster.sample(ids, TRIALS) if ids else []
-    faults: dict[str, BadData] = {}
-    for merge in merges:
-        readers = [p for p in people if language.choose(p.language or default, [merge.language], "") == merge.language]
-        try:
-            copies = Copies(house, slug, [merge], enclosing=False)
-            for person in readers:
-                copies.of(person, merge.language, house.now)
-        except BadData as error:
-            faults.setdefault(str(error), error)
-    return [("template", error) for error in faults.values()]
 
 
 def _line(finding: Finding, *, err: bool = False) -> str:

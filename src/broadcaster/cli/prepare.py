@@ -15,8 +15,15 @@ if TYPE_CHECKING:
     from broadcaster.mailing import Mailing, Window
 
 
+def _rules(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """The rules of --force, looked up only where there are any."""
+    from broadcaster.cli.check import forced
+
+    return forced(context, parameter, values)
+
+
 def audience_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--list, --exclude, --at, --expires: what `prepare` and `send` share."""
+    """--list, --exclude, --at, --expires, --force: what `prepare` and `send` share."""
     for option in reversed(
         (
             click.option(
@@ -32,6 +39,13 @@ def audience_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--at", metavar="TIME", help='Not before: "2026-12-01 09:00", "tomorrow 9:00", "friday 18:00".'
             ),
             click.option("--expires", metavar="DURATION", help="Too late so long after --at: 90s, 5m, 12h, 3d."),
+            click.option(
+                "--force",
+                metavar="RULE",
+                multiple=True,
+                callback=_rules,
+                help="Go on although `check` finds errors of this rule; may be given several times.",
+            ),
         )
     ):
         command = option(command)
@@ -51,6 +65,7 @@ def prepare(
     exclude: tuple[str, ...],
     at: str | None,
     expires: str | None,
+    force: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -71,7 +86,7 @@ def prepare(
     from broadcaster import broadcast
 
     order = ordered(house, statement, lists, exclude, at, expires)
-    found = planned(house, order)
+    found = planned(house, order, force)
     describe(house, found)
     if dry_run:
         if as_json:
@@ -115,13 +130,16 @@ def _window(house: House, at: str | None, expires: str | None) -> Window:
     )
 
 
-def planned(house: House, order: Order) -> Plan:
-    """The plan, after everything that can be found wrong before the first recipient. Raises CheckFailed (65)."""
+def planned(house: House, order: Order, force: Sequence[str] = ()) -> Plan:
+    """The plan, after everything that can be found wrong before the first recipient.
+
+    Raises CheckFailed (65) for errors of rules that `force` does not name.
+    """
     from broadcaster import broadcast
     from broadcaster.cli.check import refuse_errors
 
     _ = house.signer, house.seal  # without the keys nothing can be mailed: say so before anything else
-    refuse_errors(house, order.slug, order.lists)
+    refuse_errors(house, order.slug, order.lists, force)
     return broadcast.plan(house.workspace, house.config, house.roster, house.ledger, order)
 
 

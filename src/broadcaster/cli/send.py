@@ -60,6 +60,7 @@ def send(
     exclude: tuple[str, ...],
     at: str | None,
     expires: str | None,
+    force: tuple[str, ...],
     wait: bool,
     again: bool,
     dry_run: bool,
@@ -88,15 +89,19 @@ def send(
         raise Unanswered("nobody is here to be asked, so nothing was sent", hint="add --yes")
     refuse_elsewhere(house.workspace.root)
     if statement.isdigit():
-        if lists or exclude or at or again:
-            raise click.UsageError("a mailing's number takes no --list, --exclude, --at or --again: it is frozen")
+        if lists or exclude or at or again or force:
+            raise click.UsageError(
+                "a mailing's number takes no --list, --exclude, --at, --force or --again: it is frozen"
+            )
         of = house.ledger.mailing(int(statement))
         if of.state.word == "finished":
             raise already_sent(of)
         refuse_unbuilt(house)
         resuming(house, of, yes=yes, dry_run=dry_run)
     else:
-        made = _found_or_made(house, statement, lists, exclude, at, expires, again=again, yes=yes, dry_run=dry_run)
+        made = _found_or_made(
+            house, statement, lists, exclude, at, expires, force=force, again=again, yes=yes, dry_run=dry_run
+        )
         if isinstance(made, dict):
             if as_json:
                 dump(made)
@@ -117,6 +122,7 @@ def _found_or_made(
     at: str | None,
     expires: str | None,
     *,
+    force: tuple[str, ...],
     again: bool,
     yes: bool,
     dry_run: bool,
@@ -144,13 +150,14 @@ def _found_or_made(
     over = [one for one in found if one.state.over and not one.rehearsal and not one.untouched]
     if over and not again:
         raise already_sent(over[0])
-    return _made(house, wanted or ordered(house, slug, lists, exclude, at, expires), yes=yes, dry_run=dry_run)
+    order = wanted or ordered(house, slug, lists, exclude, at, expires)
+    return _made(house, order, force, yes=yes, dry_run=dry_run)
 
 
-def _made(house: House, order: Order, *, yes: bool, dry_run: bool) -> Mailing | dict[str, Any]:
+def _made(house: House, order: Order, force: tuple[str, ...], *, yes: bool, dry_run: bool) -> Mailing | dict[str, Any]:
     from broadcaster import broadcast
 
-    plan = planned(house, order)
+    plan = planned(house, order, force)
     describe(house, plan)
     if dry_run:
         return foreseen(house, plan)

@@ -1,0 +1,310 @@
+"""What mail programs, and people who cannot see, make of a part's HTML: links, images, styles, headings.
+
+The page is read with its Jinja taken out: both branches of a condition are there, and a value is one sign.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Final
+from urllib.parse import urlsplit
+
+from broadcaster.markup import VOID
+from broadcaster.rules import Finding, found
+from broadcaster.statement import Part
+
+# a value filled in later: what it leads to was decided by the one who wrote the field's name
+FILLED: Final = "\ue000"
+_JINJA: Final = re.compile(r"""\{\{(?:"[^"]*"|'[^']*'|[^"'}]|\}(?!\}))*\}\}|\{%.*?%\}|\{#.*?#\}""", re.DOTALL)
+_WHOLE: Final = re.compile(rf"(?:https?://[^\s/?#]+|mailto:[^\s@]+@|tel:\+?\d|sms:\+?\d|geo:|{FILLED})", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"(?:https?://)?(?:www\.)?((?:[\w-]+\.)+[a-z]{2,})(?:[/?#]\S*)?", re.IGNORECASE)
+# who listens to the links of a mail hears only these words
+_VAGUE: Final = re.compile(
+    "(?:click )?here|click|(?:this )?link|(?:read )?more|(?:cliquez )?ici|lien|en savoir plus"
+    "|(?:اضغط |انقر )?هنا|الرابط|المزيد|اینجا(?: کلیک کنید)?|بیشتر|لینک|ئێرە|لێرە(?: کلیک بکە)?|کلیک بکە",
+    re.IGNORECASE,
+)
+_SHORTENERS: Final = re.compile(
+    r"(?:www\.)?(?:bit\.ly|bl\.ink|buff\.ly|cutt\.ly|goo\.gl|is\.gd|ow\.ly|rb\.gy|rebrand\.ly|shorturl\.at|t\.co|t\.ly"
+    r"|tiny\.cc|tinyurl\.com)"
+)
+_DROPPED: Final = {
+    r"position\s*:\s*(?:absolute|fixed|sticky)": "position: Gmail and Outlook drop it",
+    r"display\s*:\s*(?:inline-)?(?:flex|grid)": "flexible boxes and grids: Outlook shows them one below the other",
+    r"\bvar\(\s*--": "var(--…): Outlook and Gmail drop the rule",
+    r"\bcalc\(": "calc(…): Outlook drops the rule",
+    r"\b(?:min|max|clamp)\(": "min(), max() and clamp(): Outlook drops the rule",
+    r"@import": "@import: no mail program follows it",
+}
+_REFUSED: Final = {
+    "script": "scripts are taken out, and filters refuse mail that has them",
+    "iframe": "frames are taken out",
+    "object": "embedded objects are taken out",
+    "embed": "embedded objects are taken out",
+    "applet": "embedded objects are taken out",
+    "form": "forms are taken out, or warned of: link to a page that has it",
+    "input": "form fields are taken out: link to a page that has them",
+    "video": "films are shown by hardly any program: link to it from an image",
+    "audio": "sound is played by hardly any program: link to it",
+    "svg": "drawings as SVG are taken out by Gmail and Outlook: use a PNG",
+    "canvas": "drawings by script are taken out",
+    "base": "a <base> is taken out, and makes filters suspicious",
+    "math": "formulas are taken out",
+}
+# Gmail drops the whole of a <style> beyond this many characters
+_STYLE: Final = 16_384
+_DEEP: Final = 150
+_DEEP_TABLES: Final = 12
+
+
+def emptied(text: str, filled: str = FILLED) -> str:
+    """Jinja taken out: values become one sign, tags nothing."""
+    return _JINJA.sub(lambda part: filled if part[0].startswith("{{") else "", text)
+
+
+@dataclass(slots=True)
+class _Link:
+    target: str
+    words: str = ""
+
+
+@dataclass(slots=True)
+class _Table:
+    role: str
+    data: bool = False  # has header cells
+
+
+@dataclass(slots=True)
+class Page(HTMLParser):
+    """What is in an HTML page: where it leads, what it shows, how it is built."""
+
+    links: list[_Link] = field(default_factory=list)
+    pictures: list[tuple[str, str | None]] = field(default_factory=list)  # source, alternative text
+    headings: list[int] = field(default_factory=list)
+    strange: dict[str, str] = field(default_factory=dict)  # element → what becomes of it
+    styles: list[str] = field(default_factory=list)
+    tables: list[_Table] = field(default_factory=list)
+    whole: bool = False  # has an <html>
+    inner: bool = False  # says its language and direction below <body>
+    depth: int = 0
+    table_depth: int = 0
+    _open: list[str] = field(default_factory=list)
+    _link: _Link | None = None
+    _nested: list[_Table] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        HTMLParser.__init__(self)
+
+    @classmethod
+    def of(cls, html: str) -> Page:
+        """The page of a merge template's HTML."""
+        page = cls()
+        page.feed(emptied(html))
+        page.close()
+        return page
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag not in VOID:
+            self._open.append(tag)
+            self.depth = max(self.depth, len(self._open))
+        self._read(tag, values)
+        if tag in _REFUSED and not (tag == "script" and values.get("type") == "application/ld+json"):
+            self.strange.setdefault(tag, _REFUSED[tag])
+        if tag == "meta" and (values.get("http-equiv") or "").lower() == "refresh":
+            self.strange.setdefault("meta", "a page that leads elsewhere by itself is refused by filters")
+        for name in values:
+            if name.startswith("on") and len(name) > 3:
+                self.strange.setdefault(name, f"{name}= is a script, which is taken out")
+
+    def _read(self, tag: str, values: dict[str, str | None]) -> None:
+        if style := values.get("style"):
+            self.styles.append(style)
+        if tag in ("a", "area") and values.get("href") is not None:
+            self._link = _Link((values["href"] or "").strip())
+            self.links.append(self._link)
+        elif tag == "img":
+            seen = (values["alt"] or "") if "alt" in values else None
+            self.pictures.append(((values.get("src") or "").strip(), seen))
+            if self._link is not None:
+                self._link.words += values.get("alt") or ""
+        elif re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        elif tag == "table":
+            self._nested.append(_Table((values.get("role") or "").lower()))
+            self.tables.append(self._nested[-1])
+            self.table_depth = max(self.table_depth, len(self._nested))
+        elif tag == "th" and self._nested:
+            self._nested[-1].data = True
+        elif tag == "link" and "stylesheet" in (values.get("rel") or "").lower():
+            self.styles.append("@import")
+        elif tag == "html":
+            self.whole = True
+        if "body" in self._open and tag != "body" and values.get("lang") and values.get("dir"):
+            self.inner = True
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._open:
+            while self._open.pop() != tag:
+                pass
+        if tag in ("a", "area"):
+            self._link = None
+        if tag == "table" and self._nested:
+            self._nested.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] == "style":
+            self.styles.append(data)
+        elif self._link is not None:
+            self._link.words += data
+
+
+def links(html: str) -> list[str]:
+    """Where a page leads by http, as far as it is the same for everybody, and what it loads; each once."""
+    page = Page.of(html)
+    every = [*(link.target for link in page.links), *(source for source, _ in page.pictures)]
+    return [each for each in dict.fromkeys(every) if re.match("https?://", each, re.IGNORECASE) and FILLED not in each]
+
+
+def prove(part: Part, html: str) -> Iterator[Finding]:
+    """Everything that is wrong with a part's page."""
+    page = Page.of(html)
+    layout = f"templates/{part.layout}.html"
+    for link in page.links:
+        yield from _link(part, link)
+    for source, alternative in page.pictures:
+        yield from _picture(part, source, alternative)
+    yield from _styles(part, page, layout)
+    for name, what in page.strange.items():
+        line = line_of(part, rf"<{re.escape(name)}\b|\b{re.escape(name)}\s*=")
+        yield found("element", f"{name}: {what}", part.file if line else layout, line)
+    yield from _built(part, page, layout)
+
+
+def _link(part: Part, link: _Link) -> Iterator[Finding]:
+    target, words = link.target, " ".join(link.words.split())
+
+    def told(rule: str, message: str) -> Finding:
+        return found(rule, message, part.file, _line_with(part, target))
+
+    if not (_WHOLE.match(target) or (target.startswith("#") and len(target) > 1)):
+        yield told("link", f"the link {_short(target)} leads nowhere from a mailbox: write it whole, like https://…")
+        return
+    yield from _target(target, told)
+    if target.startswith("#"):
+        return
+    if not words.replace(FILLED, "x").strip():
+        yield told("link-text", f"the link {_short(target)} has no words")
+    elif _VAGUE.fullmatch(words.strip(" .…→←>»")):
+        yield told("link-text", f"the words {_short(words)} do not say where the link leads")
+    shown, host = _ADDRESS.fullmatch(words), _host(target)
+    if shown and host and FILLED not in target and not _akin(shown[1].lower(), host):
+        yield told("link-text", f"the link shows {_short(words)} and leads to {host}: that is how phishing looks")
+
+
+def _target(target: str, told: Callable[[str, str], Finding]) -> Iterator[Finding]:
+    if target.lower().startswith("http://"):
+        yield told("insecure-link", f"{_short(target)} is not https")
+    host = _host(target)
+    if not host:
+        return
+    if "@" in target.split("/")[2]:
+        yield told("link-host", f"the link {_short(target)} has a name before its host")
+    elif _is_number(host):
+        yield told("link-host", f"the link {_short(target)} leads to a number instead of a name")
+    elif _SHORTENERS.fullmatch(host):
+        yield told("link-host", f"the link {_short(target)} hides where it leads")
+
+
+def _host(target: str) -> str:
+    """The host of a web link, "" where there is none that is known now."""
+    if not target.lower().startswith(("http://", "https://")):
+        return ""
+    try:
+        host = urlsplit(target).hostname or ""
+    except ValueError:
+        return ""
+    return "" if FILLED in host else host
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host.isdigit()
+    return True
+
+
+def _akin(one: str, other: str) -> bool:
+    return one == other or f".{one}".endswith(f".{other}") or f".{other}".endswith(f".{one.removeprefix('www.')}")
+
+
+def _picture(part: Part, source: str, alternative: str | None) -> Iterator[Finding]:
+    line = _line_with(part, source)
+    if alternative is None:
+        yield found("image-alt", f"the image {_short(source)} has no alternative text", part.file, line)
+    if source.startswith("cid:"):
+        return
+    if not re.match(rf"https?://|{FILLED}", source, re.IGNORECASE):
+        message = f"the image {_short(source)} cannot be shown in a mailbox: give it a whole https address"
+        yield found("link", message, part.file, line)
+    elif source.lower().startswith("http://"):
+        yield found("insecure-link", f"the image {_short(source)} is not https", part.file, line)
+
+
+def _styles(part: Part, page: Page, layout: str) -> Iterator[Finding]:
+    written = "\n".join(page.styles)
+    for pattern, what in _DROPPED.items():
+        if re.search(pattern, written, re.IGNORECASE):
+            line = line_of(part, f"(?i){pattern}")
+            yield found("css", what, part.file if line else layout, line)
+    longest = max((len(style) for style in page.styles), default=0)
+    if longest > _STYLE:
+        yield found("css", f"a <style> of {longest:,} characters: Gmail drops it whole beyond {_STYLE:,}", layout)
+
+
+def _built(part: Part, page: Page, layout: str) -> Iterator[Finding]:
+    if page.depth > _DEEP:
+        yield found("nesting", f"elements are nested {page.depth} deep: programs stop reading", layout)
+    elif page.table_depth > _DEEP_TABLES:
+        yield found("nesting", f"tables are nested {page.table_depth} deep: Outlook stops at some twenty", layout)
+    for before, after in zip(page.headings, page.headings[1:], strict=False):
+        if after > before + 1:
+            line = line_of(part, rf"^ {{0,3}}#{{{after}}}\s")
+            yield found("headings", f"a heading of level {after} follows one of level {before}", part.file, line)
+            break
+    if page.headings.count(1) > 1:
+        yield found(
+            "headings", "there are two first headings: the title is one", part.file, line_of(part, r"^ {0,3}#\s")
+        )
+    if page.whole and not page.inner:
+        yield found("markup", "no element inside the body says its language and direction (lang, dir)", layout)
+    bare = sum(not table.data and table.role not in ("presentation", "none") for table in page.tables)
+    if bare:
+        yield found("markup", f'{bare} tables without header cells lack role="presentation"', layout)
+
+
+def _short(text: str) -> str:
+    shown = text.replace(FILLED, "…")
+    return f'"{shown[:60]}{"…" if len(shown) > 60 else ""}"'
+
+
+def _line_with(part: Part, text: str) -> int | None:
+    """The line of the statement's text that holds a link, as far as it is written there as it is."""
+    longest = max(text.split(FILLED), key=len)
+    return line_of(part, re.escape(longest)) if longest else None
+
+
+def line_of(part: Part, pattern: str) -> int | None:
+    """The first line of a part where a pattern is found: in its text, else in its heading."""
+    for number, line in enumerate(part.body.split("\n"), start=part.first_line):
+        if re.search(pattern, line):
+            return number
+    for key, value in (("subject", part.subject), ("preheader", part.preheader), *part.extra.items()):
+        if re.search(pattern, value):
+            return part.lines.get(key)
+    return None

@@ -1,0 +1,153 @@
+"""Whether links answer. Asked for by a person, never when sending; what is private is not asked at all.
+
+An address in a statement may have come from anywhere, so this is no way into our network: http and https only, each
+name resolved once and only public addresses of it spoken to, each redirection looked at anew, little read.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urljoin, urlsplit
+
+# seconds for one answer, and for all
+PATIENCE: Final = 8.0
+ALTOGETHER: Final = 60.0
+MOST: Final = 200
+_AT_ONCE: Final = 8
+_REDIRECTS: Final = 5
+_QUERY: Final = "/%:@!$&'()*+,;=?~-._"
+_GONE: Final = frozenset([404, 410])
+# some servers answer HEAD wrongly, or not at all
+_AGENT: Final = "Mozilla/5.0 (compatible; broadcaster link check)"
+# RFC 6052 and RFC 3056: addresses that carry an IPv4 address within
+_CARRIERS: Final = ((ipaddress.ip_network("64:ff9b::/96"), 0), (ipaddress.ip_network("2002::/16"), 80))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a link. `dead`: surely; else, where `why` says something, perhaps."""
+
+    why: str = ""
+    dead: bool = False
+
+
+class _Unreachable(Exception):
+    """Not asked, or no answer: why, and whether that is for good."""
+
+    def __init__(self, why: str, *, dead: bool = False) -> None:
+        super().__init__(why)
+        self.answer = Answer(why, dead)
+
+
+def public(address: str) -> bool:
+    """Whether an IP address is on the open internet: not of this machine, its network, or anything in between."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped
+        for network, shift in _CARRIERS:
+            if ip in network:
+                inner = ipaddress.IPv4Address((int(ip) >> shift) & 0xFFFFFFFF)
+        if inner is not None:
+            return public(str(inner))
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved and not ip.is_unspecified
+
+
+def probe(
+    links: Iterable[str],
+    *,
+    allowed: Callable[[str], bool] = public,
+    patience: float = PATIENCE,
+    altogether: float = ALTOGETHER,
+) -> Mapping[str, Answer]:
+    """Ask each link once. Never raises; what was not answered in time says so."""
+    asked = list(dict.fromkeys(links))
+    answers = {link: Answer(f"not asked: more than {MOST} links") for link in asked[MOST:]}
+    answers |= {link: Answer("no answer in time") for link in asked[:MOST]}
+    until = time.monotonic() + altogether
+    waiting = iter(asked[:MOST])
+
+    def work() -> None:
+        # next() of a list's iterator is one step: no two threads get the same link
+        for link in waiting:
+            answers[link] = _asked(link, allowed, patience, until)
+
+    # as daemons: a server that sends a letter a minute must not keep the program from ending
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(_AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return dict(answers)
+
+
+def _asked(link: str, allowed: Callable[[str], bool], patience: float, until: float) -> Answer:
+    try:
+        for _ in range(_REDIRECTS + 1):
+            status, elsewhere = _status(link, "HEAD", allowed, min(patience, until - time.monotonic()))
+            if status >= 400:
+                status, elsewhere = _status(link, "GET", allowed, min(patience, until - time.monotonic()))
+            if not (300 <= status < 400 and elsewhere):
+                return _told(status)
+            link = urljoin(link, elsewhere)
+    except _Unreachable as error:
+        return error.answer
+    except ssl.SSLCertVerificationError as error:
+        return Answer(f"its certificate is not trusted: {error.verify_message}")
+    except TimeoutError:
+        return Answer("no answer in time")
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return Answer(f"no answer: {getattr(error, 'strerror', None) or type(error).__name__}")
+    return Answer(f"leads on more than {_REDIRECTS} times")
+
+
+def _told(status: int) -> Answer:
+    if status in _GONE:
+        return Answer(f"the page is not there ({status})", dead=True)
+    return Answer() if status < 400 else Answer(f"answers {status} {http.client.responses.get(status, '')}".rstrip())
+
+
+def _status(link: str, verb: str, allowed: Callable[[str], bool], patience: float) -> tuple[int, str]:
+    """The status of one answer, and where it sends us. The connection goes to the address that was looked at."""
+    if patience <= 0:
+        raise TimeoutError
+    parts = urlsplit(link)
+    host = parts.hostname
+    if parts.scheme not in ("http", "https") or not host:
+        raise _Unreachable("leads on to what is no web page", dead=False)
+    secure = parts.scheme == "https"
+    port = parts.port or (443 if secure else 80)
+    raw = socket.create_connection((_resolved(host, port, allowed), port), timeout=patience)
+    try:
+        if secure:
+            raw = ssl.create_default_context().wrap_socket(raw, server_hostname=host)
+        connection = http.client.HTTPConnection(host, port, timeout=patience)
+        connection.sock = raw
+        path = quote(parts.path or "/", safe=_QUERY) + ("?" + quote(parts.query, safe=_QUERY) if parts.query else "")
+        connection.request(verb, path, headers={"User-Agent": _AGENT, "Accept": "*/*", "Connection": "close"})
+        answer = connection.getresponse()
+        return answer.status, answer.getheader("Location") or ""
+    finally:
+        raw.close()
+
+
+def _resolved(host: str, port: int, allowed: Callable[[str], bool]) -> str:
+    try:
+        found = socket.getaddrinfo(host.encode("idna").decode(), port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        gone = error.errno == socket.EAI_NONAME
+        raise _Unreachable(f"there is no {host}" if gone else f"{host} is not found now", dead=gone) from None
+    except UnicodeError:
+        raise _Unreachable(f"{host[:60]} is no host's name", dead=True) from None
+    addresses = [str(each[4][0]) for each in found]
+    # one private address among them is enough: the next answer may be that one
+    if not addresses or not all(map(allowed, addresses)):
+        raise _Unreachable("is in a private network: not asked")
+    return addresses[0]
