@@ -85,7 +85,7 @@ def same(octets: bytes, rendered: Rendered, copy: Copy, mail: Mail) -> None:
     assert shown_images(fast) == shown_images(slow)
 
 
-def attached(of: EmailMessage) -> list[tuple[str | None, bytes]]:
+def attached(of: EmailMessage) -> list[tuple[str | None, object]]:
     parts = of.iter_attachments() if of.get_content_type() == "multipart/mixed" else []
     return [(part.get_filename(), part.get_payload(decode=True)) for part in parts]
 

@@ -180,7 +180,7 @@ class _LayOut:
         def noted(text: str, said: str) -> str:
             """A word that the catalogue lacks is told to the author, once."""
             if said is text and isinstance(catalogue, GNUTranslations) and not self._language.startswith("en"):
-                self._remarks.append(f"templates/{path} has no words for “{text}”: it is in English")
+                self._remarks.append(f"templates/locale/ has no {self._language} words for “{text}”")
             return said
 
         def gettext(text: str, **values: Any) -> str:
