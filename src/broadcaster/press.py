@@ -127,7 +127,8 @@ def freeze(
         files=files,
         images=images,
     )
-    too_large(sum(map(len, contents.values())), merge.file)
+    carried = (*files.values(), *(digest for _, _, digest in images.values()))
+    too_large(sum(len(contents[digest]) for digest in carried), merge.file)
     return frozen, contents
 
 
