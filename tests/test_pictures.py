@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcaster import config, pictures, press
-from broadcaster.errors import StatementError
+from broadcaster.errors import ConfigError, StatementError
 from broadcaster.merge import MergeTemplate
 from broadcaster.pictures import Picture
 from broadcaster.workspace import Workspace
@@ -177,3 +177,24 @@ def test_a_name_composed_or_not_is_the_same_file(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "cafe\u0301.png").write_bytes(png())
     assert Workspace(tmp_path).asset("statements/june/caf\u00e9.png") == png()
+
+
+@pytest.mark.parametrize("logo", ["logo.png", "شعار.png", "pics/our logo.JPG", "https://img.water.example/logo.png"])
+def test_a_logo_is_a_file_or_an_address(logo: str) -> None:
+    assert config.parse(SETTINGS + f'[theme]\nlogo = "{logo}"\n').theme["logo"] == logo
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '[theme]\nlogo = "../logo.png"\n',
+        '[theme]\nlogo = "/logo.png"\n',
+        '[theme]\nlogo = "logo.svg"\n',
+        '[theme]\nlogo = "http://img.water.example/a.png"\n',
+        '[links]\nimages = "http://img.water.example"\n',
+        '[links]\nimages = "img.water.example"\n',
+    ],
+)
+def test_what_no_mail_program_would_show_is_refused(more: str) -> None:
+    with pytest.raises(ConfigError):
+        config.parse(SETTINGS + more)
