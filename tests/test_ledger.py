@@ -243,3 +243,9 @@ def test_pages_of_deliveries_hold_everyone_once(tmp_path: Path, people: list[int
     of = ledger.enrol(draft(), [(person, 1, 0) for person in sorted(people)], {}, 1)
     assert [row["subscriber"] for rows in ledger.deliveries(of, page) for row in rows] == sorted(people)
     db.close()
+
+
+def test_what_must_be_on_the_disk_is_written_so_and_the_rest_is_not(ledger: Ledger) -> None:
+    for durable in (True, False, False, True, True, False):
+        with ledger.db.atomic(durable=durable) as conn:
+            assert conn.execute("pragma synchronous").fetchone()[0] == (2 if durable else 1)

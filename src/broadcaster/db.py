@@ -189,6 +189,7 @@ class Db:
     def __init__(self, conn: sqlite3.Connection, path: Path) -> None:
         self.conn = conn
         self.path = path
+        self._synchronous = ""
 
     @contextmanager
     def atomic(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
@@ -200,8 +201,11 @@ class Db:
         if self.conn.in_transaction:
             yield self.conn
             return
-        # the pragma is ignored inside a transaction
-        self.conn.execute(f"pragma synchronous = {'full' if durable else 'normal'}")
+        synchronous = "full" if durable else "normal"
+        if synchronous != self._synchronous:
+            # the pragma is ignored inside a transaction
+            self.conn.execute(f"pragma synchronous = {synchronous}")
+            self._synchronous = synchronous
         try:
             self.conn.execute("begin immediate")
         except sqlite3.OperationalError as error:

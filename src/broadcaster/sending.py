@@ -333,9 +333,11 @@ class Round:
 
     def _stop_thresholds(self, number: int) -> None:
         share = self._hands.config.safety.stop_rejected
+        if share is None:
+            return
         tally = self._tally[number]
         tried = tally[Event.ACCEPT] + tally[Event.REJECT] + tally[Event.LOSE]
-        if share is None or tried < self._hands.config.safety.stop_of_at_least:
+        if tried < self._hands.config.safety.stop_of_at_least:
             return
         if tally[Event.REJECT] / tried >= share:
             self._pause(number, f"{tally[Event.REJECT]} of {tried} were rejected (safety.stop_after)")
