@@ -355,3 +355,16 @@ async def test_paused_and_resumed_while_another_mailing_goes_it_goes_on(shop: Sh
         await asyncio.wait_for(work, 20)
         assert shop.tally(first) == shop.tally(second) == {"accepted": 100}
         assert set(Counter(lab.addresses()).values()) == {2}
+
+
+async def test_who_was_moved_by_somebody_else_is_not_handed_over_and_the_rest_goes_on(shop: Shop) -> None:
+    with running(Rule("data", delay=0.3, address="p2@example.org")) as lab, elsewhere(shop) as other:
+        shop.relays(("main", lab.port))
+        number = shop.mailing(4)
+        work = asyncio.ensure_future(shop.work(shop.turn(), number))
+        await until(lambda: any("p2@example.org" in line for session in lab.sessions for line in session.lines))
+        claimed = other.ledger.mailing(number).first + 1
+        assert other.ledger.shift(number, [claimed], Event.SKIP) == 1
+        await work
+        assert set(lab.addresses()) == {"p1@example.org", "p3@example.org", "p4@example.org"}
+        assert shop.tally(number) == {"accepted": 3, "skipped": 1}

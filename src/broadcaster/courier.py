@@ -71,7 +71,11 @@ class Courier:
             envelope = self.desk.compose(row, relay, datetime.fromtimestamp(now, UTC))
         except BadData as error:
             return Outcome(row.delivery, Event.SKIP, None, relay, now, note=str(error))
-        answer = await transport.deliver(envelope, lambda: self.desk.hand(row))
+        try:
+            answer = await transport.deliver(envelope, lambda: self.desk.hand(row))
+        except Fenced:
+            # the transport has cut the connection: nothing was sent
+            return Outcome(row.delivery, Event.MISS, None, relay, self.clock())
         return Outcome(row.delivery, judge(answer).event, answer, relay, self.clock())
 
     @staticmethod
