@@ -168,3 +168,20 @@ def test_every_word_and_every_sentinel_is_there_in_order(parts: list[str], langu
 @given(st.text(max_size=60), st.sampled_from(["en", "ar"]))
 def test_any_text_has_a_text_part(markdown: str, language: str) -> None:
     assert "\r" not in text_of(markdown.replace("‹", "").replace("\r", ""), language)
+
+
+@pytest.mark.parametrize(
+    ("markdown", "text"),
+    [
+        (
+            'See <a class="x" href="https://e.example/?a=1&amp;b=2">this</a>.',
+            "See this [1].\n[1] https://e.example/?a=1&b=2\n\n",
+        ),
+        ("<a href='#note'>this</a> and </a>", "this and\n\n"),
+        ('One <img src="a.png" alt="a well">', "One [a well]\n\n"),
+        ('<div><a href="https://e.example/">Give</a></div>', "Give <https://e.example/>\n\n"),
+        ('See [x <a href="https://e.example/a">y](https://e.example/b)', "See x y [1]\n[1] https://e.example/b\n\n"),
+    ],
+)
+def test_links_and_images_written_as_html_are_not_lost(markdown: str, text: str) -> None:
+    assert text_of(markdown) == text

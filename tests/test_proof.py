@@ -192,6 +192,16 @@ def test_whole_addresses_are_fine(html: str) -> None:
     assert rules(case(html=html + "{{ links.leave }}")) == []
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["[x](javascript:alert(1))", "[x](file:///etc/passwd)", "[x](https://example.org/my letter.pdf)", "[x](/a b)"],
+)
+def test_markdown_that_is_no_link_is_not_shown_with_its_brackets(written: str) -> None:
+    (finding,) = found(case(text=TEXT + f"\n{written}\n", html=f"<p>{written}</p>{{{{ links.leave }}}}"))
+    assert (finding.rule, finding.level, finding.line) == ("link", Level.ERROR, 9)
+    assert rules(case(html=f"<p>[1](see there) <code>{written}</code></p>{{{{ links.leave }}}}")) == []
+
+
 def test_a_link_is_found_at_its_line() -> None:
     text = TEXT + "\nSee [there](/there).\n"
     (finding,) = found(case(text=text, html='<a href="/there">there</a>{{ links.leave }}'))

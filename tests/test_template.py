@@ -494,3 +494,12 @@ def test_for_every_statement_and_person_the_fast_message_is_the_slow_one(body: s
     rendered = message.plain(merge, copy)
     same(octets, rendered, copy, MAIL)
     assert not re.search(r"Q[0-9a-f]{10}|<li>\s*</li>", rendered.html)
+
+
+def test_every_key_of_the_heading_can_read_the_subscriber() -> None:
+    layouts = {**page("{{ statement.motto }}"), "statement.txt": "{{ statement.motto }}"}
+    merge = laid(layouts=layouts, extra={"motto": 'Keep {{ subscriber.city | default("it") }} & all'})
+    assert "Keep <Basra> & all" in seen(merge, city="<Basra>")
+    assert "Keep it &amp; all" in shown(merge)
+    with pytest.raises(StatementError, match="citty"):
+        laid(layouts=layouts, extra={"motto": "{{ subscriber.citty }}"})

@@ -28,6 +28,8 @@ _VAGUE: Final = re.compile(
     "|(?:اضغط |انقر )?هنا|الرابط|المزيد|اینجا(?: کلیک کنید)?|بیشتر|لینک|ئێرە|لێرە(?: کلیک بکە)?|کلیک بکە",
     re.IGNORECASE,
 )
+# Markdown that was not read as a link, and so is shown as it was typed
+_UNREAD: Final = re.compile(r"\]\(\s*<?\s*((?:[a-z][a-z0-9+.-]*:|www\.|/)[^\n]*?)>?\)", re.IGNORECASE)
 _SHORTENERS: Final = re.compile(
     r"(?:www\.)?(?:bit\.ly|bl\.ink|buff\.ly|cutt\.ly|goo\.gl|is\.gd|ow\.ly|rb\.gy|rebrand\.ly|shorturl\.at|t\.co|t\.ly"
     r"|tiny\.cc|tinyurl\.com)"
@@ -88,6 +90,7 @@ class Page(HTMLParser):
     strange: dict[str, str] = field(default_factory=dict)  # element → what becomes of it
     styles: list[str] = field(default_factory=list)
     tables: list[_Table] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)  # Markdown links that became none
     whole: bool = False  # has an <html>
     inner: bool = False  # says its language and direction below <body>
     depth: int = 0
@@ -159,7 +162,10 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._open and self._open[-1] == "style":
             self.styles.append(data)
-        elif self._link is not None:
+            return
+        if "code" not in self._open:
+            self.unread += [each[1] for each in _UNREAD.finditer(data)]
+        if self._link is not None:
             self._link.words += data
 
 
@@ -176,6 +182,9 @@ def prove(part: Part, html: str) -> Iterator[Finding]:
     layout = f"templates/{part.layout}.html"
     for link in page.links:
         yield from _link(part, link)
+    for target in page.unread:
+        message = f"{_short(target)} is no address that can be linked to: readers see the brackets and all"
+        yield found("link", message, part.file, _line_with(part, target))
     for source, alternative in page.pictures:
         yield from _picture(part, source, alternative)
     yield from _styles(part, page, layout)

@@ -29,6 +29,11 @@ _BREAK = re.compile(r"<br\s*/?>|</(?:p|div|li|tr|h[1-6])\s*>", re.IGNORECASE)
 _UNSEEN = re.compile(
     r"<(script|style|head|title)\b.*?</\1\s*>|<!--.*?-->|<[a-zA-Z/!?][^>]*>", re.IGNORECASE | re.DOTALL
 )
+# HTML that a reader of text would miss: where it leads, what it shows
+_ANCHOR = re.compile(r"""<a\s(?:[^>]*?\s)?href\s*=\s*(["'])((?!#).*?)\1[^>]*>""", re.IGNORECASE | re.DOTALL)
+_ANCHOR_END = re.compile(r"</a\s*>", re.IGNORECASE)
+_WHOLE_ANCHOR = re.compile(_ANCHOR.pattern + r"(?P<words>.*?)</a\s*>", re.IGNORECASE | re.DOTALL)
+_IMAGE = re.compile(r"""<img\s(?:[^>]*?\s)?alt\s*=\s*(["'])(.*?)\1[^>]*>""", re.IGNORECASE | re.DOTALL)
 
 
 class _Piece(NamedTuple):
@@ -171,6 +176,7 @@ class _Writer:
         branching = any(self._sentinels.tag.search(token.content) for token in inline if token.type == "text")
         text = ""
         links: list[tuple[str, int]] = []
+        anchors: list[tuple[str, int]] = []
         for token in inline:
             match token.type:
                 case "softbreak":
@@ -186,6 +192,11 @@ class _Writer:
                     text = text[:start] + (text[start:] if plain else self._link(text[start:], href, branching))
                 case "footnote_ref":
                     text += _footnote_mark(token)
+                case "html_inline" if found := _ANCHOR.match(token.content):
+                    anchors.append((html.unescape(found[2]), len(text)))
+                case "html_inline" if anchors and _ANCHOR_END.match(token.content):
+                    href, start = anchors.pop()
+                    text = text[:start] + (text[start:] if plain else self._link(text[start:], href, branching))
                 case "html_inline":
                     text += "\v" if _BREAK.match(token.content) else _bare(token.content)
                 case _:
@@ -275,7 +286,9 @@ def _trimmed(pieces: list[_Piece]) -> list[_Piece]:
 
 
 def _bare(source: str) -> str:
-    """What is left of HTML for a reader: its text."""
+    """What is left of HTML for a reader: its text, where its links lead, what its images show."""
+    source = _IMAGE.sub(lambda found: f"[{found[2]}]" if found[2] else "", source)
+    source = _WHOLE_ANCHOR.sub(lambda found: f"{found['words']} &lt;{found[2]}&gt;", source)
     return html.unescape(_UNSEEN.sub("", _BREAK.sub("\n", source)))
 
 

@@ -132,11 +132,10 @@ class _LayOut:
         part, statement = self._part, self._globals["statement"]
         for key in ("subject", "preheader"):
             statement[key] = self._heading(key, getattr(part, key))
-        if "signature" in part.extra:
-            statement["signature"] = self._heading("signature", part.extra["signature"])
-        statement["title"] = (
-            self._heading("title", part.extra["title"]) if "title" in part.extra else statement["subject"]
-        )
+        for key, value in part.extra.items():
+            if key != "language":
+                statement[key] = self._heading(key, value)
+        statement["title"] = statement.get("title", statement["subject"])
         tokens = markdown.parse(self._body(), self._sentinels)
         bidi.isolate(tokens, self._direction, self._sentinels)
         body = self._said(markdown.to_html(tokens), html.escape)
