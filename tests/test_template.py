@@ -503,3 +503,19 @@ def test_every_key_of_the_heading_can_read_the_subscriber() -> None:
     assert "Keep it &amp; all" in shown(merge)
     with pytest.raises(StatementError, match="citty"):
         laid(layouts=layouts, extra={"motto": "{{ subscriber.citty }}"})
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "[x]({{ subscriber.site }})",
+        "See [x]({{ subscriber.site }}) there",
+        '<a href="{{ subscriber.site }}">x</a>',
+        "{% if subscriber.city %}a{% endif %} [x]({{ subscriber.site }})",
+    ],
+)
+def test_the_address_of_a_link_is_no_script_in_the_text_part_either(link: str) -> None:
+    merge = laid(link + "\n")
+    assert "javascript" not in seen(merge, site="javascript:alert(1)")
+    assert "https://e.example/?%22%3E&b" in seen(merge, site='https://e.example/?">&b')
+    assert "\ufdd0" not in merge.text

@@ -70,6 +70,7 @@ class Place(StrEnum):
     TEXT = "as_text"  # of HTML
     ATTRIBUTE = "as_attribute"  # in quotes
     URL = "as_url"  # a link from its first letter on
+    ADDRESS = "as_address"  # the same where it is read, in the text part
     URL_PART = "as_url_part"  # further on in a link
     MAILBOX_PART = "as_mailbox_part"  # of a mailto link
     PLAIN = "as_plain"  # the text part
@@ -109,12 +110,15 @@ def as_attribute(value: object) -> str:
 
 def as_url(value: object) -> str:
     """A whole link; nothing, where it is none that a mail may hold: never `javascript:` or a relative one."""
+    return as_attribute(as_address(value))
+
+
+def as_address(value: object) -> str:
+    """A whole link to be read, likewise."""
     if isinstance(value, str) and _PLAIN_URL.fullmatch(value):
         return value
     text = _SPACES.sub("", tidy(value))
-    if not _SCHEME.match(text):
-        return ""
-    return as_attribute(_NOT_IN_URL.sub(lambda found: f"%{ord(found[0]):02X}", text))
+    return _NOT_IN_URL.sub(lambda found: f"%{ord(found[0]):02X}", text) if _SCHEME.match(text) else ""
 
 
 def as_url_part(value: object) -> str:
@@ -140,6 +144,7 @@ PLACES: Mapping[str, Callable[[object], str]] = {
     Place.TEXT: as_text,
     Place.ATTRIBUTE: as_attribute,
     Place.URL: as_url,
+    Place.ADDRESS: as_address,
     Place.URL_PART: as_url_part,
     Place.MAILBOX_PART: as_mailbox_part,
     Place.PLAIN: tidy,

@@ -301,7 +301,7 @@ _SAME_WORD: Final = re.compile(r"[A-EG-Za-z0-9_~-][A-Za-z0-9._~-]{0,60}")
 def _quoted(place: str, work: Callable[[object], str]) -> Callable[[object], str]:
     """The filter of a place and the encoding behind it in one: most values need neither."""
     quoted = encoding.quoted
-    if place == Place.URL:
+    if place in (Place.URL, Place.ADDRESS):
         # a word is no link, so it is not let through
         return lambda value: quoted(work(value))
     words = place in (Place.TEXT, Place.ATTRIBUTE, Place.PLAIN)

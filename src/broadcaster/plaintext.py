@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from broadcaster import bidi
 from broadcaster.language import Direction, direction
-from broadcaster.sentinel import Sentinels
+from broadcaster.sentinel import ADDRESS, Sentinels
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -114,7 +114,7 @@ class _Writer:
         link = _lone_link(inline)
         if link is None:
             return self._inline(inline)
-        words, href = self._inline(inline, plain=True), _shown(str(link.attrs.get("href", "")))
+        words, href = self._inline(inline, plain=True), self._shown(str(link.attrs.get("href", "")))
         if not words or words == href or not href:
             return href or words
         return f"{words}{'' if words[-1] in ':.!?؟…' else ':'}\n{href}"
@@ -205,16 +205,20 @@ class _Writer:
 
     def _link(self, words: str, href: str, branching: bool) -> str:
         """Words and a number, the address going below; beside a tag it stays in the text, where its branch is."""
-        shown = _shown(href)
+        shown = self._shown(href)
         if not shown or shown.startswith("#"):
             return words
-        if words.strip() in ("", href, shown):
+        if words.strip() in ("", href, _shown(href)):
             return shown
         if branching:
             return f"{words} <{shown}>"
         self._links.append(shown)
         self._numbered += 1
         return f"{words} [{self._numbered}]"
+
+    def _shown(self, href: str) -> str:
+        shown = _shown(href)
+        return ADDRESS + shown if self._sentinels.any.match(shown) else shown
 
     def _noted(self, pieces: list[_Piece]) -> list[_Piece]:
         """The block, and below it the addresses it names."""

@@ -14,7 +14,7 @@ from broadcaster.deferral import Deferral, Deferred
 from broadcaster.errors import StatementError
 from broadcaster.markup import Span, Where
 from broadcaster.merge import Place
-from broadcaster.sentinel import TAGS, Kind, Sentinels
+from broadcaster.sentinel import ADDRESS, TAGS, Kind, Sentinels
 
 # a text that looks like Jinja's own signs, and is not
 _BRACES = re.compile(r"\{[{%#]")
@@ -50,11 +50,13 @@ class Restoration:
         """The text part. A value further on in a link is escaped for it."""
 
         def place(at: int) -> tuple[Place, int]:
+            if text[at - 1 : at] == ADDRESS:
+                return Place.ADDRESS, 0
             before = self._sentinels.tag.sub("", text[max(at - 2_000, 0) : at])
             link = _LINK_IN_TEXT.search(before)
             return (_further_on(link[1]) if link else Place.PLAIN), 0
 
-        return self._restored(text, place)
+        return self._restored(text, place).replace(ADDRESS, "")
 
     def html(self, text: str) -> str:
         """The HTML part, whose tags must begin and end in the same element."""

@@ -12,6 +12,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Final
 
 from broadcaster.errors import StatementError
 
@@ -28,6 +29,8 @@ class Kind(StrEnum):
     SET = "s"
 
 
+# before a value in the text part that is a whole link: no character, so nobody types it (Unicode §23.7)
+ADDRESS: Final = "\ufdd0"
 _MOST = 99_999
 TAGS = frozenset([Kind.IF, Kind.FOR, Kind.MIDDLE, Kind.END, Kind.SET])
 _TAG_LETTERS = "".join(sorted(TAGS))
