@@ -239,6 +239,8 @@ def test_an_error_stops_a_mailing_unless_its_rule_is_named(here: Callable[..., R
         here(*command, "--list", "news", "--force", "preheader", status=2)
     here("prepare", "june", "--list", "news", "--force", "no-way-to-leave", status=65)
     here("prepare", "june", "--list", "news", "--force", "draft", "--force", "no-way-to-leave")
+    place.statement("june", en="---\nsubject: x\n---\n{{ subscriber.nobody }}\n")
+    assert "insist" not in here("prepare", "june", "--list", "news", status=65).err
 
 
 def test_check_tries_every_combination_and_says_for_whom_it_fails(here: Callable[..., Ran], place: Place) -> None:

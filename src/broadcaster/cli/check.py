@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from broadcaster.statement import Statement
 
 
+# with an error of these rules there is no message that could be mailed, whoever insists
+UNMADE = frozenset({"template", "image", "attachment"})
+
+
 @click.command()
 @click.argument("statement")
 @click.option(
@@ -62,9 +66,8 @@ def refuse_errors(house: House, slug: str, lists: Sequence[str], force: Sequence
     rules = [finding.rule for finding in findings if finding.level == "error" and finding.rule not in force]
     if rules:
         ways = " ".join(f"--force {rule}" for rule in dict.fromkeys(rules))
-        raise CheckFailed(
-            f"{slug} has {count(len(rules), 'error')}: nothing was prepared or sent", hint=f"mend it; or insist: {ways}"
-        )
+        hint = "mend it" if UNMADE.intersection(rules) else f"mend it; or insist: {ways}"
+        raise CheckFailed(f"{slug} has {count(len(rules), 'error')}: nothing was prepared or sent", hint=hint)
 
 
 def forced(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
