@@ -115,9 +115,8 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--times", type=int, default=400, help="copies in each round")
     times = options.parse_args().times
-    print(
-        f"{'':10}{'kB':>6}{'compiled':>12}{'Jinja+quopri':>16}{'EmailMessage':>16}{'lay out':>12}{'compile':>12}   µs"
-    )
+    columns = ("values", "kB", "compiled µs", "Jinja+quopri", "EmailMessage", "lay out", "compile")
+    print(" " * 8 + "".join(f"{name:>14}" for name in columns))
     for language in TEXT:
         began = time.process_time()
         merge = laid_out(language)
