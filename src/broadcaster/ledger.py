@@ -109,11 +109,7 @@ class Ledger:
                 following += len(lot)
                 for file in enclosed(lot):
                     roll.enclosed(file)
-                    conn.execute("insert or ignore into content values (?, ?)", (file.digest, file.body))
-                    conn.execute(
-                        "insert into enclosure values (?, ?, ?, ?, ?)",
-                        (number, file.subscriber, file.place, file.name, file.digest),
-                    )
+                    self._enclose(conn, number, file)
             state = m.State.SCHEDULED if draft.window.due is not None else m.State.READY
             conn.execute(
                 "insert into mailing (id, statement, state, digest, content, rule, left_out, audience, first, last,"
@@ -146,6 +142,14 @@ class Ledger:
             )
             conn.executemany("insert or ignore into content values (?, ?)", list(draft.files.items()))
         return self.mailing(number)
+
+    @staticmethod
+    def _enclose(conn: sqlite3.Connection, number: int, file: Enclosed) -> None:
+        conn.execute("insert or ignore into content values (?, ?)", (file.digest, file.body))
+        conn.execute(
+            "insert into enclosure values (?, ?, ?, ?, ?)",
+            (number, file.subscriber, file.place, file.name, file.digest),
+        )
 
     def mailing(self, number: int) -> Mailing:
         """One mailing. Raises NotFound."""
