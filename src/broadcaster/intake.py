@@ -206,14 +206,6 @@ class Intake:
                     fields[field] = (known.get(field, ""), new)
             yield Change(address, fields)
 
-    def newcomers(self, number: int) -> Iterator[tuple[str, str]]:
-        """(address, name) of some of the people who would be new to the list."""
-        yield from self._conn.execute(
-            "select g.address, g.name from temp.compared c join temp.staged g on g.id = c.id"
-            " where c.verdict = 0 order by c.id limit ?",
-            (number,),
-        )
-
     def apply(self, *, file: str, digest: str, who: str, consent: str) -> tuple[int, Figures]:
         """Write it down, in one transaction: all of it or nothing. The number of the import, and what it did.
 
