@@ -478,7 +478,13 @@ BLOCK = st.recursive(
 @settings(max_examples=40)
 @given(
     st.lists(BLOCK, min_size=1, max_size=3).map("\n\n".join),
-    st.fixed_dictionaries({}, optional=dict.fromkeys(["name", "city", "topics", "site"], VALUES | st.just("Basra"))),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            **dict.fromkeys(["name", "city", "topics"], VALUES | st.just("Basra")),
+            "site": VALUES | st.just("https://e.example/?a=b"),
+        },
+    ),
 )
 @example("{% if subscriber.city == 'Basra' %}\n- .\n{% endif %}", {"city": "Basra", "name": "\n.\n"})
 def test_for_every_statement_and_person_the_fast_message_is_the_slow_one(body: str, person: Mapping[str, str]) -> None:
@@ -518,4 +524,41 @@ def test_the_address_of_a_link_is_no_script_in_the_text_part_either(link: str) -
     merge = laid(link + "\n")
     assert "javascript" not in seen(merge, site="javascript:alert(1)")
     assert "https://e.example/?%22%3E&b" in seen(merge, site='https://e.example/?">&b')
-    assert not re.search("[\u200e\u200f\ufdd0]", merge.text)
+    assert not re.search("[\u200e\u200f\ufdd0-\ufdef]", merge.text)
+
+
+@pytest.mark.parametrize(
+    ("link", "with_one", "without"),
+    [
+        ("See [x]({{ subscriber.site }}) there.", "See x <LINK> there.", "See x there."),
+        ("[x]({{ subscriber.site | url }})", "x:\nLINK", "x"),
+        ("> **[x?]({{ subscriber.site | url }})**", "> x?\n> LINK", "> x?"),
+        ("Go to <a href='{{ subscriber.site }}'>x</a>", "Go to x <LINK>", "Go to x"),
+        ("<p><a href='{{ subscriber.site }}'>x</a></p>", "x <LINK>", "x"),
+        ("See [x]({{ subscriber.site }}/a) [y](https://y.example)", "See x <LINK/a> y [1]", "See x y [1]"),
+        (
+            "See [x]({% if subscriber.city %}https://y.example{% else %}{{ subscriber.site }}{% endif %})",
+            "See x <LINK>",
+            "See x",
+        ),
+    ],
+)
+def test_where_a_field_gives_no_link_nothing_is_said_of_one(link: str, with_one: str, without: str) -> None:
+    merge = laid(link + "\n")
+    site = "https://e.example/me"
+    assert seen(merge, site=site).startswith(with_one.replace("LINK", site) + "\n")
+    for none in ("", "javascript:alert(1)", "none"):
+        assert seen(merge, site=none).startswith(without + "\n")
+    for value in ("", site, "x"):
+        copy = copy_for("", {"site": value})
+        same(message.compile(merge, MAIL).render(copy), message.plain(merge, copy), copy, MAIL)
+
+
+def test_a_link_may_differ_by_branch() -> None:
+    merge = laid("[x]({% if subscriber.city %}https://y.example/{% else %}{{ subscriber.site }}{% endif %})\n")
+    assert 'href="https://e.example/"' in shown(merge, site="https://e.example/")
+    assert 'href="https://y.example/"' in shown(merge, city="Basra", site="https://e.example/")
+
+
+def test_what_is_no_character_is_not_taken_for_a_mark_of_ours() -> None:
+    assert refused("a\n\nb \ufdd2 c\n").where == "statements/june/en.md:6"

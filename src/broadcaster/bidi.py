@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from broadcaster.language import Direction
-from broadcaster.sentinel import ADDRESS, TAGS, Sentinels
+from broadcaster.sentinel import ADDRESS, GIVEN, GIVEN_END, TAGS, Sentinels
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -68,7 +68,7 @@ def ordered(line: str, default: Direction, sentinels: Sentinels) -> str:
     values = bare(line)
     first = next((sign for sign in values if sign == "\0" or way(sign) is not None), None)
     settled = wanted == "ltr" if first is None else way(first) == wanted
-    return line if settled or not values.strip(f"\0 {ADDRESS}") else _MARKS[wanted] + line
+    return line if settled or not values.strip(f"\0 {ADDRESS}{GIVEN}{GIVEN_END}") else _MARKS[wanted] + line
 
 
 def isolate(tokens: Sequence[Token], document: Direction, sentinels: Sentinels) -> None:

@@ -8,6 +8,7 @@ recipient. Names that are set or looped from the recipient count as the recipien
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -29,6 +30,8 @@ _OTHER_BLOCKS = frozenset(["block", "call", "filter", "autoescape", "macro", "wi
 # What these hold goes through a function, which would find a sentinel where it expects the value.
 _CLOSED = frozenset(["filter", "set"])
 _GETTEXT = ("_", "gettext", "ngettext")
+# nobody types these (Unicode §23.7): they are marks of our own beside sentinels
+_NO_CHARACTER = re.compile("[\ufdd0-\ufdef]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,9 @@ class Deferral:
         """
         from jinja2 import TemplateSyntaxError
 
+        if found := _NO_CHARACTER.search(source):
+            line = source.count("\n", 0, found.start()) + 1
+            raise StatementError("holds what is no character", where=f"{file}:{line}", hint="type the line again")
         try:
             tokens = [Token(*each) for each in environment.lexer.tokeniter(source, file)]
         except TemplateSyntaxError as error:

@@ -9,6 +9,7 @@ a branch that is not taken would be listed too.
 from __future__ import annotations
 
 import html
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from broadcaster import bidi
 from broadcaster.language import Direction, direction
-from broadcaster.sentinel import ADDRESS, Sentinels
+from broadcaster.sentinel import ADDRESS, GIVEN, GIVEN_END, TAGS, Sentinels
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -92,7 +93,7 @@ class _Writer:
             case "fence" | "code_block":
                 return [_Piece(f"    {line}") for line in token.content.rstrip("\n").split("\n")]
             case "html_block":
-                return self._lines(_bare(token.content))
+                return self._lines(self._bare(token.content))
             case "hr":
                 return [_Piece(self._ordered("* * *"))]
             case _ if token.nesting > 0:
@@ -114,10 +115,10 @@ class _Writer:
         link = _lone_link(inline)
         if link is None:
             return self._inline(inline)
-        words, href = self._inline(inline, plain=True), self._shown(str(link.attrs.get("href", "")))
+        words, href = self._inline(inline, plain=True), _shown(str(link.attrs.get("href", "")))
         if not words or words == href or not href:
-            return href or words
-        return f"{words}{'' if words[-1] in ':.!?؟…' else ':'}\n{href}"
+            return self._given("", href) or words
+        return words + self._given("\n" if words[-1] in ":.!?؟…" else ":\n", href)
 
     def _heading(self, level: str, inline: Sequence[Token]) -> list[_Piece]:
         lines = self._lines(self._inline(inline))
@@ -204,21 +205,46 @@ class _Writer:
         return _unwrapped(text).strip()
 
     def _link(self, words: str, href: str, branching: bool) -> str:
-        """Words and a number, the address going below; beside a tag it stays in the text, where its branch is."""
-        shown = self._shown(href)
+        """Words and a number, the address going below.
+
+        Beside a tag it stays in the text, where its branch is; so does one that a field gives, or does not.
+        """
+        shown = _shown(href)
         if not shown or shown.startswith("#"):
             return words
-        if words.strip() in ("", href, _shown(href)):
-            return shown
-        if branching:
-            return f"{words} <{shown}>"
+        if words.strip() in ("", href, shown):
+            return self._given("", shown)
+        if branching or self._sentinels.any.match(shown):
+            return words + self._given(" <", shown, ">")
         self._links.append(shown)
         self._numbered += 1
         return f"{words} [{self._numbered}]"
 
-    def _shown(self, href: str) -> str:
-        shown = _shown(href)
-        return ADDRESS + shown if self._sentinels.any.match(shown) else shown
+    def _given(self, before: str, shown: str, after: str = "") -> str:
+        """An address with what is written around it, all of which goes where a field or branch gives none."""
+        if self._is_tag(shown):
+            ends = [0, *(at for found in self._sentinels.tag.finditer(shown) for at in found.span()), len(shown)]
+            parts = [shown[start:end] for start, end in itertools.pairwise(ends)]
+            return "".join(
+                part if not part or self._is_tag(part) else self._given(before, part, after) for part in parts
+            )
+        value = self._sentinels.any.match(shown)
+        if value is None:
+            return f"{before}{shown}{after}"
+        if not before:
+            return ADDRESS + shown
+        return f"{GIVEN}{value[0]}{before}{ADDRESS}{shown}{after}{GIVEN_END}"
+
+    def _is_tag(self, text: str) -> bool:
+        return self._sentinels.tag.match(text) is not None
+
+    def _bare(self, source: str) -> str:
+        """What is left of HTML for a reader: its text, where its links lead, what its images show."""
+
+        def link(found: re.Match[str]) -> str:
+            return f"{found['words']}{self._given(' &lt;', found[2], '&gt;')}"
+
+        return _bare(_WHOLE_ANCHOR.sub(link, source))
 
     def _noted(self, pieces: list[_Piece]) -> list[_Piece]:
         """The block, and below it the addresses it names."""
@@ -290,9 +316,8 @@ def _trimmed(pieces: list[_Piece]) -> list[_Piece]:
 
 
 def _bare(source: str) -> str:
-    """What is left of HTML for a reader: its text, where its links lead, what its images show."""
+    """HTML without its tags, and with what its images show."""
     source = _IMAGE.sub(lambda found: f"[{found[2]}]" if found[2] else "", source)
-    source = _WHOLE_ANCHOR.sub(lambda found: f"{found['words']} &lt;{found[2]}&gt;", source)
     return html.unescape(_UNSEEN.sub("", _BREAK.sub("\n", source)))
 
 

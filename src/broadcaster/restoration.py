@@ -14,7 +14,7 @@ from broadcaster.deferral import Deferral, Deferred
 from broadcaster.errors import StatementError
 from broadcaster.markup import Span, Where
 from broadcaster.merge import Place
-from broadcaster.sentinel import ADDRESS, TAGS, Kind, Sentinels
+from broadcaster.sentinel import ADDRESS, GIVEN, GIVEN_END, TAGS, Kind, Sentinels
 
 # a text that looks like Jinja's own signs, and is not
 _BRACES = re.compile(r"\{[{%#]")
@@ -50,9 +50,9 @@ class Restoration:
         """The text part. A value further on in a link is escaped for it."""
 
         def place(at: int) -> tuple[Place, int]:
-            if text[at - 1 : at] == ADDRESS:
+            before = self._before(text[max(at - 2_000, 0) : at])
+            if before.endswith(ADDRESS):
                 return Place.ADDRESS, 0
-            before = self._sentinels.tag.sub("", text[max(at - 2_000, 0) : at])
             link = _LINK_IN_TEXT.search(before)
             return (_further_on(link[1]) if link else Place.PLAIN), 0
 
@@ -96,8 +96,24 @@ class Restoration:
             return Place.TEXT
         if span.attribute not in markup.URL_ATTRIBUTES:
             return Place.ATTRIBUTE
-        before = self._sentinels.tag.sub("", text[span.start : at]).strip()
+        before = self._before(text[span.start : at]).strip()
         return _further_on(before) if before else Place.URL
+
+    def _before(self, text: str) -> str:
+        """What stands before a place when a copy comes to it: without tags, and without the branches beside its own."""
+        before = ""
+        opened: list[int] = []
+        end = 0
+        for found in self._sentinels.tag.finditer(text):
+            before, end = before + text[end : found.start()], found.end()
+            kind = Kind(found["kind"])
+            if kind in (Kind.IF, Kind.FOR):
+                opened.append(len(before))
+            elif kind is Kind.MIDDLE and opened:
+                before = before[: opened[-1]]
+            elif kind is Kind.END and opened:
+                opened.pop()
+        return before + text[end:]
 
     def _restored(self, text: str, place: Callable[[int], tuple[Place, int]]) -> str:
         pieces: list[str] = []
@@ -109,6 +125,9 @@ class Restoration:
             if _BRACES.fullmatch(sign):
                 pieces.append(f"{{{{ '{sign}' }}}}")
                 continue
+            if sign[0] in (GIVEN, GIVEN_END):
+                pieces.append(self._condition(sign[1:]))
+                continue
             deferred, source = self._deferral.read(sign)
             where, inside = place(start)
             if deferred.kind in TAGS:
@@ -117,17 +136,28 @@ class Restoration:
             else:
                 if where in (Place.URL_PART, Place.MAILBOX_PART):
                     source = _WHOLE_LINK.sub(" ", source).strip()
-                pieces.append(f"{{{{ {source if deferred.simple else f'({source})'} | {where} }}}}")
+                pieces.append(f"{{{{ {_operand(deferred, source)} | {where} }}}}")
         if open_tags:
             deferred = open_tags[-1][0]
             raise StatementError(f"the {{% {deferred.word} %}} is never closed", where=deferred.where)
         pieces.append(text[end:])
         return "".join(pieces)
 
+    def _condition(self, sentinel: str) -> str:
+        """What begins, and without a sentinel ends, what is said of a link only where the value is one."""
+        if not sentinel:
+            return "{% endif %}"
+        return f"{{% if {_operand(*self._deferral.read(sentinel))} | {Place.ADDRESS} %}}"
+
+
+def _operand(deferred: Deferred, source: str) -> str:
+    """A value's source, behind which a filter can follow."""
+    return source if deferred.simple else f"({source})"
+
 
 def _signs(text: str, sentinels: Sentinels) -> Iterator[tuple[int, int]]:
     """The sentinels, and what must be kept from being read as Jinja, in order."""
-    both = re.compile(f"{sentinels.any.pattern}|{_BRACES.pattern}")
+    both = re.compile(f"{GIVEN}?(?:{sentinels.any.pattern})|{GIVEN_END}|{_BRACES.pattern}")
     return (found.span() for found in both.finditer(text))
 
 

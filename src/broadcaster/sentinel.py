@@ -31,6 +31,9 @@ class Kind(StrEnum):
 
 # before a value in the text part that is a whole link: no character, so nobody types it (Unicode §23.7)
 ADDRESS: Final = "\ufdd0"
+# around what is said of such a link: behind the first comes the value, and if that is no link, nothing is said of it
+GIVEN: Final = "\ufdd1"
+GIVEN_END: Final = "\ufdd2"
 _MOST = 99_999
 TAGS = frozenset([Kind.IF, Kind.FOR, Kind.MIDDLE, Kind.END, Kind.SET])
 _TAG_LETTERS = "".join(sorted(TAGS))

@@ -21,7 +21,8 @@ _KEY = re.compile(r"(?P<key>[^\W\d][\w-]*)[ \t]*:(?P<value>.*)", re.DOTALL)
 _KEYS = ("subject", "preheader", "date", "attachments", "layout")
 # what no line of a heading may hold: controls, and the separators that some readers take for line ends (RFC 5322 §2.2)
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
-_UNTYPED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# controls, and what is no character (Unicode §23.7): the latter are marks of our own
+_UNTYPED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufdd0-\ufdef\ufffe\uffff]")
 _COMMENT = re.compile(r"(?:^|[ \t])#.*")
 # a comma inside a tag parts no names
 _NAMES = re.compile(r"(?:\{\{.*?\}\}|\{%.*?%\}|[^,])+")
