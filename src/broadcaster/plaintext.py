@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from broadcaster import bidi
 from broadcaster.language import Direction, direction
-from broadcaster.sentinel import ADDRESS, GIVEN, GIVEN_END, TAGS, Sentinels
+from broadcaster.sentinel import ADDRESS, GIVEN, GIVEN_END, Sentinels
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
