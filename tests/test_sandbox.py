@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from broadcaster import message
+from broadcaster import message, sandbox
 from broadcaster.errors import StatementError
 from tests.test_message import MAIL, copy_for, same
 from tests.test_template import laid, page, refused
@@ -145,3 +145,28 @@ def test_a_value_does_not_leave_its_place(value: str) -> None:
     html = message.plain(merge, copy_for("", {"city": value})).html
     assert re.findall(r"<[^>]*?[\s>]", html) == re.findall(r"<[^>]*?[\s>]", safe)
     assert "\u202e" not in html
+
+
+@pytest.mark.parametrize(
+    ("tag", "hint"),
+    [
+        ("{{ subscriber.city | uper }}", "did you mean upper?"),
+        ("{{ subscriber.city | currency('IQD') }}", "did you mean money?"),
+        ("{{ sender.name | Title_Case }}", "did you mean title?"),
+        ("{{ subscriber.city | as_text }}", None),
+        ("{{ subscriber.city | zzz }}", None),
+        ("{{ sender.name | zzz }}", None),
+        ("{% if subscriber.city is zzz %}{% endif %}", None),
+        ("{% if subscriber.city is empty %}{% endif %}", "did you mean defined?"),
+    ],
+)
+def test_a_hint_tells_a_writer_only_what_a_writer_may_use(tag: str, hint: str | None) -> None:
+    error = refused(f"{tag}\n")
+    assert error.where == "statements/june/en.md:4"
+    assert error.hint is not None
+    assert error.hint == hint if hint else error.hint.startswith(("there are default, ", "there are defined, "))
+    assert not re.search(r"as_|turns|short|escape|[<>]", error.hint)
+    if not hint:
+        kinds = sandbox.for_merging()
+        there = kinds.filters if "filter" in error.message else kinds.tests
+        assert set(error.hint.removeprefix("there are ").split(", ")) <= set(there)

@@ -511,6 +511,29 @@ def test_every_key_of_the_heading_can_read_the_subscriber() -> None:
         laid(layouts=layouts, extra={"motto": "{{ subscriber.citty }}"})
 
 
+def test_a_key_of_the_heading_may_read_another_in_any_order() -> None:
+    keys = {
+        "motto": "{{ statement.place }} keeps {{ subscriber.city | default('it') }}",
+        "place": "_{{ sender.name }}_",
+    }
+    merge = laid("{{ statement.motto }}\n", subject="{{ statement.motto }}: {{ statement.place | upper }}", extra=keys)
+    rendered = message.plain(merge, copy_for("", {"city": "Basra"}))
+    assert rendered.subject == "_Water *for* <All>_ keeps Basra: _WATER *FOR* <ALL>_"
+    assert "<bdi>_Water *for* &lt;All&gt;_ keeps Basra</bdi>" in rendered.html
+
+
+def test_a_key_of_the_heading_that_reads_itself_is_an_error_with_its_line() -> None:
+    error = refused(subject="{{ statement.motto }}", extra={"motto": "a {{ statement.subject }}"})
+    assert (error.where, error.message) == ("statements/june/en.md:2", "'subject' reads itself, by way of 'motto'")
+    assert refused(extra={"motto": "{{ statement.motto }}"}).message == "'motto' reads itself"
+    error = refused(subject="{{ statement.moto }}", extra={"motto": "a"})
+    assert (error.where, error.hint) == ("statements/june/en.md:2", "did you mean motto?")
+    assert (
+        "cannot be changed"
+        in refused(subject="{{ statement.m | upper }}", extra={"m": "{{ subscriber.city }}"}).message
+    )
+
+
 @pytest.mark.parametrize(
     "link",
     [

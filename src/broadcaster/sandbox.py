@@ -55,6 +55,28 @@ _LAY_OUT_FILTERS: Final = _MERGE_FILTERS + tuple(
     "attr batch center dictsort e escape filesizeformat forceescape groupby indent items map rejectattr safe selectattr"  # noqa: SIM905
     " slice urlencode wordwrap".split()
 )
+# those that a hint tells a writer of, the most wanted first; the rest are Jinja's odds and ends, or our own workings
+_TOLD_FILTERS: Final = (
+    *("default", "title", "money", "number", "date", "url", "split"),
+    *("upper", "lower", "capitalize", "trim", "truncate", "replace", "first", "last", "join", "length", "int", "float"),
+)
+_TOLD_TESTS: Final = ("defined", "in", "upper", "lower", "even", "odd", "divisibleby")
+# what the same is called elsewhere
+_MEANT: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("fallback", "otherwise", "if_empty", "ifempty"), "default"),
+    **dict.fromkeys(("currency", "price", "format_currency"), "money"),
+    **dict.fromkeys(("titlecase", "title_case", "propercase", "proper", "ucfirst"), "title"),
+    **dict.fromkeys(("strftime", "format_date", "dateformat", "date_format", "datetime"), "date"),
+    **dict.fromkeys(("numberformat", "format_number", "number_format", "decimal", "intcomma", "commas"), "number"),
+    **dict.fromkeys(("link", "href", "safe_url", "urlize"), "url"),
+    **dict.fromkeys(("uppercase", "upcase", "toupper"), "upper"),
+    **dict.fromkeys(("lowercase", "downcase", "tolower"), "lower"),
+    **dict.fromkeys(("strip", "chomp"), "trim"),
+    **dict.fromkeys(("size", "len"), "length"),
+    **dict.fromkeys(("substring", "slice", "shorten", "ellipsis"), "truncate"),
+    **dict.fromkeys(("integer", "toint"), "int"),
+    **dict.fromkeys(("empty", "blank", "exists", "present"), "defined"),
+}
 _COSTLY: Final = frozenset(
     ["batch", "center", "indent", "join", "replace", "round", "slice", "sum", "truncate", "wordwrap"]
 )
@@ -125,6 +147,31 @@ class Record(dict[str, Any]):
     """Named values. `record.items` is the value of that name and never a method: people name fields as they like."""
 
     __slots__ = ()
+
+
+class Told(Record):
+    """Named values, some of which are worked out when they are first read: they may read the others."""
+
+    __slots__ = ("_later", "_work")
+
+    def __init__(self, known: Mapping[str, Any], later: Mapping[str, str], work: Callable[[str, str], str]) -> None:
+        super().__init__(known)
+        self._later = {name: text for name, text in later.items() if name not in known}
+        self._work = work
+
+    def __missing__(self, name: str) -> Any:
+        if name not in self._later:
+            raise KeyError(name)
+        value = self[name] = self._work(name, self._later[name])
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*super().__iter__(), *self._later]))
+
+    def read_all(self) -> None:
+        """Work out whatever nobody has read yet."""
+        for name in self._later:
+            self[name]
 
 
 class Fields(Record):
@@ -368,11 +415,12 @@ class Reach:
 
     def _filters(self, tree: nodes.Template, where: str) -> None:
         for node in (*tree.find_all(nodes.Filter), *tree.find_all(nodes.Test)):
-            there: Iterable[str] = self._sandbox.filters if isinstance(node, nodes.Filter) else self._sandbox.tests
-            if node.name not in there:
-                kind = "filter" if isinstance(node, nodes.Filter) else "test"
+            kind = "filter" if isinstance(node, nodes.Filter) else "test"
+            there: Iterable[str] = self._sandbox.filters if kind == "filter" else self._sandbox.tests
+            # what escapes for a place is put there by us, once
+            if node.name not in there or node.name in PLACES:
                 raise StatementError(
-                    f"no {kind} {node.name!r} over a recipient", where=where, hint=near(node.name, there)
+                    f"no {kind} {node.name!r} over a recipient", where=where, hint=meant(kind, node.name)
                 )
             if isinstance(node, nodes.Filter):
                 self._called(node, where)
@@ -437,6 +485,15 @@ def near(name: str, there: Iterable[str], root: str = "") -> str:
     if found:
         return f"did you mean {said(found[0])}?"
     return f"there are {', '.join(map(said, names[:12]))}" if names else "there are none"
+
+
+def meant(kind: str, name: str) -> str:
+    """A hint for a "filter" or "test" that is none: the one that was probably meant, else those there are."""
+    told = _TOLD_FILTERS if kind == "filter" else _TOLD_TESTS
+    if (other := _MEANT.get(name.lower(), "")) in told:
+        return f"did you mean {other}?"
+    found = difflib.get_close_matches(name.lower(), told, n=1)
+    return f"did you mean {found[0]}?" if found else f"there are {', '.join(told)}"
 
 
 def for_merging(language: str = "en") -> Sandbox:

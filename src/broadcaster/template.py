@@ -107,6 +107,7 @@ class _LayOut:
         self._remarks: list[str] = []
         self._constants: list[str] = []
         self._images: list[str] = []
+        self._open_keys: list[str] = []  # of the heading, each read by the one before
         self._sentinels = Sentinels([part.subject, part.preheader, part.body, *part.attachments, *layouts.values()])
         self._merging = sandbox.for_merging(language)
         self._deferral = Deferral(self._sentinels, sandbox.Reach(self._merging, known).check)
@@ -121,7 +122,7 @@ class _LayOut:
             "end": end,
             "sender": sandbox.Record(settings.get("sender", {})),
             "theme": sandbox.Fields(settings.get("theme", {})),
-            "statement": sandbox.Record(self._facts()),
+            "statement": sandbox.Told(self._facts(), self._written(), self._heading),
             STAND_IN: self._deferral.stand_in,
             **self._words(),
         }
@@ -130,11 +131,7 @@ class _LayOut:
 
     def merged(self) -> MergeTemplate:
         part, statement = self._part, self._globals["statement"]
-        for key in ("subject", "preheader"):
-            statement[key] = self._heading(key, getattr(part, key))
-        for key, value in part.extra.items():
-            if key != "language":
-                statement[key] = self._heading(key, value)
+        statement.read_all()
         statement["title"] = statement.get("title", statement["subject"])
         tokens = markdown.parse(self._body(), self._sentinels)
         bidi.isolate(tokens, self._direction, self._sentinels)
@@ -162,10 +159,14 @@ class _LayOut:
 
     # what is known before the recipient is
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> dict[str, str]:
+        date = tags.date(self._part.date, self._language) if self._part.date else ""
+        return {"language": self._language, "date": date}
+
+    def _written(self) -> dict[str, str]:
+        """The keys of the heading whose text is a template, and may read the others."""
         part = self._part
-        date = tags.date(part.date, self._language) if part.date else ""
-        return {**part.extra, "language": self._language, "date": date}
+        return {"subject": part.subject, "preheader": part.preheader, **part.extra}
 
     def _words(self) -> dict[str, Callable[..., str]]:
         """gettext's functions over locale/LANG.po; what is not there is said in English."""
@@ -202,8 +203,17 @@ class _LayOut:
     # rendering
 
     def _heading(self, key: str, value: str) -> str:
-        """A text of the heading, in one line."""
+        """A text of the heading, in one line. Raises StatementError where it reads itself."""
+        if key in self._open_keys:
+            raise StatementError(
+                f"'{key}' reads itself"
+                + (f", by way of '{self._open_keys[-1]}'" if self._open_keys[-1] != key else ""),
+                where=self._part.where(key),
+                hint="write out in one of them what it says",
+            )
+        self._open_keys.append(key)
         text = self._rendered(value, self._part.lines.get(key, 1))
+        self._open_keys.pop()
         text = unicodedata.normalize("NFC", " ".join(self._said(text, str).split()))
         return _Sealed(text) if self._sentinels.any.search(text) else text
 
@@ -310,7 +320,9 @@ class _LayOut:
             ) from None
         except TemplateSyntaxError as error:
             raise StatementError(
-                plain_words(error.message or ""), where=f"{error.filename or file}:{error.lineno}"
+                plain_words(error.message or ""),
+                where=f"{error.filename or file}:{error.lineno}",
+                hint=_meant(error.message or ""),
             ) from None
         except TemplateNotFound as error:
             raise StatementError(
@@ -466,6 +478,14 @@ def _filled(text: str, values: Mapping[str, object]) -> str:
     for name, value in values.items():
         text = text.replace(f"%({name})s", str(value))
     return text
+
+
+def _meant(message: str) -> str | None:
+    """A hint where Jinja knows no filter or test of some name."""
+    from broadcaster.sandbox import meant
+
+    found = re.fullmatch(r"No (filter|test) named '(.*)'\.", message)
+    return meant(found[1], found[2]) if found else None
 
 
 def _place(error: BaseException, file: str) -> str:
