@@ -91,6 +91,8 @@ class Journal(Generic[T]):
     """Marks and outcomes of many connections, written down together: one commit serves all that are ready at once.
 
     `write` takes the slips to mark as handed and the slips with their outcomes, and returns those that may not go.
+    `coming` tells whether others are about to ask for their mark: those who are ready wait for them a moment, since
+    a commit costs more than what is in it.
 
     An outcome is written no later than its connection's next mark, so that after a crash no more
     deliveries are in doubt than connections were open.
@@ -99,14 +101,20 @@ class Journal(Generic[T]):
     def __init__(
         self,
         write: Callable[[list[T], list[tuple[T, Outcome]]], Collection[T]],
+        coming: Callable[[], object] = lambda: False,
         *,
+        patience: float = 0.001,
         linger: float = 0.05,
     ) -> None:
+        """`patience`: how long a mark waits for others, `linger`: an outcome for a mark, both in seconds."""
         self._write = write
+        self._coming = coming
+        self._patience = patience
         self._linger = linger
         self._handed: list[tuple[T, asyncio.Future[None]]] = []
         self._outcomes: list[tuple[T, Outcome]] = []
-        self._timer: asyncio.Handle | None = None
+        self._timer: asyncio.Handle | None = None  # of the outcomes
+        self._bell: asyncio.Handle | None = None  # of the marks
         self._soon = False
         self.failure: BaseException | None = None
 
@@ -119,9 +127,12 @@ class Journal(Generic[T]):
             return written
         self._handed.append((slip, written))
         if not self._soon:
-            # every connection that is ready in this turn of the loop joins
-            self._soon = True
-            loop.call_soon(self.flush)
+            if not self._coming():
+                # every connection that is ready in this turn of the loop still joins
+                self._soon = True
+                loop.call_soon(self.flush)
+            elif self._bell is None:
+                self._bell = loop.call_later(self._patience, self.flush)
         return written
 
     def note(self, slip: T, outcome: Outcome) -> None:
@@ -132,10 +143,11 @@ class Journal(Generic[T]):
 
     def flush(self) -> None:
         """Write all that is waiting. A failure is kept: nothing is handed over any more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for waiting in (self._timer, self._bell):
+            if waiting is not None:
+                waiting.cancel()
         handed, outcomes = self._handed, self._outcomes
-        self._handed, self._outcomes, self._timer, self._soon = [], [], None, False
+        self._handed, self._outcomes, self._timer, self._bell, self._soon = [], [], None, None, False
         if not handed and not outcomes:
             return
         try:

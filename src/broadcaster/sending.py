@@ -96,7 +96,8 @@ class Round:
         self._silences: Counter[str] = Counter()
         self._tally: defaultdict[int, Counter[Event]] = defaultdict(Counter)
         self._stopped = False
-        self._journal: Journal[Slip] = Journal(self._write)
+        self._offered: set[int] = set()  # composed, and neither handed nor settled: their marks are coming
+        self._journal: Journal[Slip] = Journal(self._write, lambda: self._offered)
 
     async def run(self, engine: Engine[Consignment]) -> None:
         """Carry all that is due. What waits afterwards is in the ledger. Raises what writing raised."""
@@ -281,9 +282,12 @@ class Round:
         press = self._presses.get(row.mailing)
         if press is None:
             press = self._presses[row.mailing] = self._hands.press(self._ledger.mailing(row.mailing))
-        return press.compose(row, relay, date)
+        envelope = press.compose(row, relay, date)
+        self._offered.add(row.delivery)
+        return envelope
 
     async def hand(self, row: Consignment) -> None:
+        self._offered.discard(row.delivery)
         await self._journal.hand(self._slips[row.delivery])
 
     def note(self, row: Consignment, outcome: Outcome) -> None:
@@ -294,6 +298,7 @@ class Round:
 
     def _settle(self, outcome: Outcome) -> None:
         self._version.pop(outcome.delivery, None)
+        self._offered.discard(outcome.delivery)
         slip = self._slips.pop(outcome.delivery)
         self._journal.note(slip, outcome)
         if outcome.event is Event.MISS and outcome.answer is None:
