@@ -19,7 +19,7 @@ from broadcaster import mailing as m
 from broadcaster.audience import Audience
 from broadcaster.delivery import Event, State
 from broadcaster.enclosure import Enclosed
-from broadcaster.errors import EmptyAudience, NotAllowed, NotFound, SenderAtWork, StatementError
+from broadcaster.errors import BadData, EmptyAudience, NotAllowed, NotFound, SenderAtWork, StatementError
 from broadcaster.ledger import Draft, Part
 from broadcaster.lock import Lock, boot_id
 from broadcaster.mailing import Mailing, Rule, Window, digest_of_content
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from broadcaster.merge import MergeTemplate
     from broadcaster.press import Frozen
     from broadcaster.roster import Roster
+    from broadcaster.statement import Statement
     from broadcaster.subscriber import Subscriber
     from broadcaster.workspace import Workspace
 
@@ -180,23 +181,41 @@ def frozen(
     lists = [found for found in roster.lists() if found.id in rule.lists]
     parts: list[Part] = []
     files: dict[str, bytes] = {}
-    for number, merge in enumerate(lay_out_all(workspace, config, roster.fields(), slug)):
+    merges, faults = laid_out(workspace, config, roster.fields(), workspace.statement(slug))
+    if faults:
+        raise faults[0]
+    for number, merge in enumerate(merges):
         whole, bodies = press.freeze(merge, config, lists, workspace.asset)
         parts.append(Part(number, merge.language, whole.to_json()))
         files.update(bodies)
     return tuple(parts), files
 
 
-def lay_out_all(workspace: Workspace, config: Config, known: frozenset[str], slug: str) -> list[MergeTemplate]:
-    """The merge template of each language of a statement, by tag."""
+def laid_out(
+    workspace: Workspace, config: Config, known: frozenset[str], statement: Statement
+) -> tuple[list[MergeTemplate], list[BadData]]:
+    """The merge template of each language of a statement, by tag, and what is wrong with those that there is none of.
+
+    `known` is every custom field that any subscriber has.
+    """
+    from broadcaster.reads import reads
     from broadcaster.template import lay_out
 
-    statement = workspace.statement(slug)
     layouts = workspace.layouts()
-    return [
-        lay_out(part, language=tag, layouts=layouts, settings=settings(config, tag), known=known)
-        for tag, part in sorted(statement.parts.items())
-    ]
+    merges: list[MergeTemplate] = []
+    faults: list[BadData] = []
+    for tag, part in sorted(statement.parts.items()):
+        try:
+            merge = lay_out(part, language=tag, layouts=layouts, settings=settings(config, tag), known=known)
+            # a tree too deep to be walked is too deep to be compiled
+            for text in (merge.subject, merge.html, merge.text):
+                reads(text)
+            merges.append(merge)
+        except BadData as error:
+            faults.append(error)
+        except RecursionError:
+            faults.append(StatementError("is nested too deep", where=part.file))
+    return merges, faults
 
 
 def settings(config: Config, tag: str) -> dict[str, dict[str, str]]:

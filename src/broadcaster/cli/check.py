@@ -12,7 +12,7 @@ import click
 from broadcaster.cli.house import House
 from broadcaster.cli.say import clean, count, dump, json_option, out, say, style
 from broadcaster.cli.trials import People, Trials
-from broadcaster.errors import BadData, CheckFailed, NotFound, StatementError
+from broadcaster.errors import CheckFailed, NotFound, StatementError
 
 if TYPE_CHECKING:
     from broadcaster.merge import MergeTemplate
@@ -99,7 +99,7 @@ def proved(house: House, slug: str, lists: Sequence[str] = (), *, links: bool = 
 
     Raises NotFound and ConfigError; what is wrong with the statement is a finding.
     """
-    from broadcaster import proof
+    from broadcaster import broadcast, proof
     from broadcaster.cli import files
 
     roster = house.roster
@@ -111,7 +111,8 @@ def proved(house: House, slug: str, lists: Sequence[str] = (), *, links: bool = 
         raise
     except StatementError as error:
         return Proved(None, (), proof.unread(error))
-    merges, faults = laid_out(house, statement)
+    merges, unmade = broadcast.laid_out(house.workspace, house.config, roster.fields(), statement)
+    faults = [(proof.rule_of(error), error) for error in unmade]
     attached, missing = files.attached(house, statement, merges)
     faults += missing
     faults += files.enclosed(house, statement, merges, ids)
@@ -154,27 +155,6 @@ def _answers(statement: Statement, merges: Sequence[MergeTemplate]) -> list[Find
             rule = "dead-link" if answer.dead else "unsure-link"
             findings.append(found(rule, f'"{link[:80]}" {answer.why}', part.file, page.line_of(part, re.escape(link))))
     return findings
-
-
-def laid_out(house: House, statement: Statement) -> tuple[list[MergeTemplate], list[tuple[str, BadData]]]:
-    """The parts that can be laid out, and what is wrong with the others."""
-    from broadcaster import proof
-    from broadcaster.broadcast import settings
-    from broadcaster.template import lay_out
-
-    layouts, known = house.workspace.layouts(), house.roster.fields()
-    merges: list[MergeTemplate] = []
-    faults: list[tuple[str, BadData]] = []
-    for tag, part in sorted(statement.parts.items()):
-        try:
-            merge = lay_out(part, language=tag, layouts=layouts, settings=settings(house.config, tag), known=known)
-            proof.printed(merge)  # a tree too deep to be walked is too deep to be compiled
-            merges.append(merge)
-        except BadData as error:
-            faults.append((proof.rule_of(error), error))
-        except RecursionError:
-            faults.append(("nesting", StatementError("is nested too deep", where=part.file)))
-    return merges, faults
 
 
 def _line(finding: Finding, *, err: bool = False) -> str:

@@ -81,7 +81,7 @@ def chosen(house: House, slug: str, language: str | None) -> tuple[list[MergeTem
     Raises NotFound, LanguageError, StatementError.
     """
     from broadcaster import language as tags
-    from broadcaster.cli.check import laid_out
+    from broadcaster.broadcast import laid_out
 
     found = house.workspace.statement(slug)
     if language is not None:
@@ -89,8 +89,7 @@ def chosen(house: House, slug: str, language: str | None) -> tuple[list[MergeTem
         if not tag:
             raise NotFound(f"{slug} has no part in {language!r}", hint=f"it has {', '.join(found.parts)}")
         found = replace(found, parts={tag: found.parts[tag]})
-    merges, faults = laid_out(house, found)
-    return merges, [error for _, error in faults]
+    return laid_out(house.workspace, house.config, house.roster.fields(), found)
 
 
 def known(house: House, address: str) -> Subscriber:
