@@ -34,7 +34,25 @@ def html_of(markdown: str, document: Direction) -> str:
         ("في 2026-05-04 مساءً", 'في <span dir="ltr" style="white-space:nowrap">2026-05-04</span> مساءً'),
         ("من 8:00–12:00 صباحًا", "من 8:00–12:00 صباحًا"),
         ("دفع 40,000 دينار", "دفع 40,000 دينار"),
-        ("قالت Water for All (WFA): لا", '<span dir="ltr">Water for All</span> (<span dir="ltr">WFA</span>)'),
+        ("قالت Water for All (WFA): لا", '<span dir="ltr">Water for All (WFA)</span>: لا'),
+        ("قالت UNICEF (اليونيسف) لا", '<span dir="ltr">UNICEF</span> (اليونيسف)'),
+        ("قالت UNICEF، IOM لا", '<span dir="ltr">UNICEF</span>، <span dir="ltr">IOM</span>'),
+        ("قال: We stand by you, and come. ثم", 'قال: <span dir="ltr">We stand by you, and come</span>. ثم'),
+        ('قال: He said "go (all) home" now ثم', '<span dir="ltr">He said &quot;go (all) home&quot; now</span>'),
+        ("قال: We stand\nby you ثم", '<span dir="ltr">We stand\nby you</span>'),
+        ("قال: We **stand** by you ثم", '<span dir="ltr">We <strong>stand</strong> by you</span>'),
+        ("قال: **We stand** by you ثم", '<span dir="ltr"><strong>We stand</strong> by you</span>'),
+        ("قال: run `ls -l` now ثم", '<span dir="ltr">run <code dir="ltr">ls -l</code> now</span>'),
+        ("قال: see [the site](https://w.example/) now", '<span dir="ltr">see <a href="https://w.example/" dir="ltr">'),
+        ("قال: Dear ‹name›, come ثم", '<span dir="ltr">Dear <bdi>‹name›</bdi>, come</span>'),
+        # what bold cuts in two is left to the algorithm, which keeps it together
+        ("قال: We **stand نحن** معكم", "قال: We <strong>stand نحن</strong>"),
+        ("قال: We ‹if›really ‹end›stand ثم", "قال: We ‹if›really ‹end›stand ثم"),
+        ("دفع IQD 25,000 ثم", '<span dir="ltr">IQD 25,000</span> ثم'),
+        ("دفع 3.5 million ثم", '3.5 <span dir="ltr">million</span>'),
+        ("دفع $12,500. ثم", '<span dir="ltr" style="white-space:nowrap">$12,500</span>. ثم'),
+        ("دفع 12,500€ ثم", '<span dir="ltr" style="white-space:nowrap">12,500€</span> ثم'),
+        ("بلغت -5.5 درجة", '<span dir="ltr" style="white-space:nowrap">-5.5</span> درجة'),
         ("بلغة C++، ثم", '<span dir="ltr">C++</span>،'),
         ("جائحة COVID-19 انتهت", '<span dir="ltr">COVID-19</span>'),
         ("راسل office@water.example الآن", '<span dir="ltr">office@water.example</span>'),
@@ -54,6 +72,9 @@ def test_a_right_to_left_page_isolates_what_runs_to_the_right(markdown: str, htm
     ("markdown", "html"),
     [
         ("He said مرحبا بكم, and left", 'He said <span dir="rtl">مرحبا بكم</span>, and left'),
+        ("Said: لا يصلح للشرب، ونحن معها. He", 'Said: <span dir="rtl">لا يصلح للشرب، ونحن معها</span>. He'),
+        ("Said: في 2026 عام. He", '<span dir="rtl">في 2026 عام</span>. He'),
+        ("The words ماء, نهر are", '<span dir="rtl">ماء</span>, <span dir="rtl">نهر</span>'),
         ("Call +964 770 123 4567 now", "Call +964 770 123 4567 now"),
         ("Dear ‹name›, hello", "Dear <bdi>‹name›</bdi>, hello"),
         ("<https://water.example/>", '<a href="https://water.example/">'),
@@ -69,6 +90,12 @@ def test_a_block_of_the_other_direction_says_so() -> None:
     assert html_of("كل هذا عربي", "ltr") == '<p dir="rtl">كل هذا عربي</p>'
 
 
+def test_a_foreign_name_makes_no_block_its_own() -> None:
+    letter = "This is a long letter in English by حنان, who is home."
+    assert html_of(letter, "rtl").startswith('<p dir="ltr">This is a long letter in English by <span dir="rtl">حنان')
+    assert html_of("Water for All في العراق", "rtl").startswith('<p><span dir="ltr">')
+
+
 def test_a_name_alone_stays_on_the_side_of_its_page() -> None:
     assert html_of("UNICEF", "rtl") == '<p><span dir="ltr">UNICEF</span></p>'
 
@@ -80,13 +107,19 @@ def test_a_cell_or_an_item_is_isolated_within_its_column() -> None:
     )
 
 
-@given(st.text("ab 12+-().,:،ابچ «»", max_size=40), st.sampled_from(["ltr", "rtl"]))
+@given(st.text("ab 12+-().,:،ابچ «»*`[$\n", max_size=40), st.sampled_from(["ltr", "rtl"]))
 def test_isolation_adds_no_word_and_takes_none(words: str, document: Direction) -> None:
     def plain(html: str) -> str:
-        return re.sub(r"</?(?:span|bdi)[^>]*>|(?<=<[ph]) dir=\"...\"|(?<=<h[12]) dir=\"...\"", "", html)
+        return re.sub(r"</?(?:span|bdi)[^>]*>| dir=\"...\"", "", html)
 
     sentinels = Sentinels([words])
     assert plain(html_of(words, document)) == plain(to_html(parse(words, sentinels)).strip())
+
+
+def test_a_column_begins_where_its_lines_do() -> None:
+    table = "| أ | ب | ج |\n|:--|:-:|--:|\n| أ | ب | ج |"
+    assert re.findall('<td style="text-align:(.*?)">', html_of(table, "rtl")) == ["right", "center", "right"]
+    assert re.findall('<td style="text-align:(.*?)">', html_of(table, "ltr")) == ["left", "center", "right"]
 
 
 @given(st.text("ab 12+-().,:،ابچ «»", min_size=1, max_size=40), st.sampled_from(["ltr", "rtl"]))
@@ -97,3 +130,11 @@ def test_an_ordered_line_begins_the_way_most_of_it_runs(line: str, document: Dir
     if line.strip():
         assert first == bidi.lean(line, document)
     assert re.sub("[\u200e\u200f]", "", ordered) == line
+    assert bidi.ordered(ordered, document, sentinels) == ordered
+
+
+def test_an_address_does_not_turn_the_line_it_stands_in() -> None:
+    sentinels = Sentinels([])
+    for line in ("رابط: https://water.example/a/long/way", "راسلوا: the.whole.office@water.example"):
+        assert bidi.ordered(line, "rtl", sentinels) == line
+    assert bidi.ordered("https://water.example/", "rtl", sentinels) == "https://water.example/"
