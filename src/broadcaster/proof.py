@@ -6,14 +6,15 @@ opens a file or a database: what is to be read is in a Case, so the same proof s
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from broadcaster import contrast, page, translation
 from broadcaster import language as tags
-from broadcaster import page, translation
 from broadcaster.draft import untouched
 from broadcaster.errors import BadData
 from broadcaster.merge import MergeTemplate
@@ -104,6 +105,7 @@ def prove(case: Case) -> list[Finding]:
         *_settings(case),
         *_languages(case),
         *_fields(case),
+        *_colours(case),
         *case.tried,
         *translation.prove(case.statement, case.config.languages.default, case.changed),
         *(finding for merge in case.merges for finding in _part(case, merge)),
@@ -289,6 +291,50 @@ def _fields(case: Case) -> Iterator[Finding]:
 
 def _field_line(part: Part, name: str) -> int | None:
     return line_of(part, rf"subscriber\s*(?:\.\s*{re.escape(name)}\b|\[\s*['\"]{re.escape(name)}['\"])")
+
+
+def _colours(case: Case) -> Iterator[Finding]:
+    """Text that is hard to read on its ground: said of the setting that gives the colour, else where it is used."""
+    theme = {key: case.config.theme[key] for key in contrast.KEYS if key in case.config.theme}
+    given = {key: contrast.parsed(value) for key, value in theme.items()}
+    for key, value in theme.items():
+        if given[key] is None:
+            message = f'theme.{key} is "{value}", which is no colour: write it like #0a5c8a'
+            yield found("contrast", message, "broadcaster.toml")
+    settings: dict[str, list[contrast.Faint]] = {}
+    for merge in case.merges:
+        part = case.statement.parts[merge.language]
+        for each in contrast.faint(emptied(merge.html)):
+            line = line_of(part, contrast.spellings(each.colour))
+            keys = [key for key in theme if given[key] == (each.ground if key in _GROUNDS else each.colour)]
+            if keys and not line:
+                settings.setdefault(keys[0], []).append(each)
+                continue
+            told = _faint(contrast.written(each.colour), contrast.written(each.ground), each)
+            shade = contrast.readable(each.colour, [(each.ground, each.needed)])
+            file = part.file if line else f"templates/{part.layout}.html"
+            yield found("contrast", f"“{each.words[:40]}” is {told}{_shade(shade)}", file, line)
+    for key, cases in settings.items():
+        worst = min(cases, key=lambda each: each.ratio / each.needed)
+        on_ground = key in _GROUNDS
+        beside = {(each.colour if on_ground else each.ground, each.needed) for each in cases}
+        other = contrast.written(worst.colour if on_ground else worst.ground)
+        message = f"theme.{key} is {_faint(theme[key], other, worst, 'under' if on_ground else 'on')}"
+        mine = given[key]
+        shade = contrast.readable(mine, beside) if mine is not None else None
+        yield found("contrast", message + _shade(shade), "broadcaster.toml")
+
+
+# the settings that are behind text
+_GROUNDS: Final = frozenset(["background", "colour"])
+
+
+def _faint(colour: str, other: str, of: contrast.Faint, where: str = "on") -> str:
+    return f"{colour} {where} {other}: a contrast of {math.floor(of.ratio * 10) / 10:g}, and {of.needed:g} is needed"
+
+
+def _shade(colour: contrast.Colour | None) -> str:
+    return f"; {contrast.written(colour)} would do" if colour is not None else ""
 
 
 def _part(case: Case, merge: MergeTemplate) -> Iterator[Finding]:

@@ -217,6 +217,13 @@ RULES: Final[Mapping[str, Rule]] = {
         "Webmail drops `<html>`: without `lang` and `dir` on an element inside, Arabic runs the wrong way.",
         'Copy the frame of templates/base.html: an inner `lang` and `dir`, `role="presentation"` on tables.',
     ),
+    "contrast": Rule(
+        _W,
+        "Text stands out from what is behind it.",
+        "Pale letters are lost on whoever reads in the sun, or sees less well. WCAG 2.1 asks for a contrast of 4.5"
+        " to 1, and of 3 to 1 for large letters and buttons.",
+        "Take the colour that the message names, or a darker one, for the key of [theme] or the style.",
+    ),
     "link-text": Rule(
         _W,
         "A link's words say where it leads.",

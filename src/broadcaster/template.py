@@ -22,6 +22,7 @@ from markupsafe import Markup
 
 from broadcaster import bidi, markdown, markup, pictures, plaintext
 from broadcaster import language as tags
+from broadcaster.contrast import completed
 from broadcaster.deferral import STAND_IN, Deferral, plain_words
 from broadcaster.errors import StatementError
 from broadcaster.merge import ROOTS, MergeTemplate
@@ -121,7 +122,7 @@ class _LayOut:
             "start": start,
             "end": end,
             "sender": sandbox.Record(settings.get("sender", {})),
-            "theme": sandbox.Fields(settings.get("theme", {})),
+            "theme": sandbox.Fields(completed(settings.get("theme", {}))),
             "statement": sandbox.Told(self._facts(), self._written(), self._heading),
             STAND_IN: self._deferral.stand_in,
             **self._words(),
