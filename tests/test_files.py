@@ -120,6 +120,19 @@ def test_check_finds_a_file_that_nobody_gets(place: Place, here: Callable[..., R
     assert findings(here, "unused-attachment", status=0) == ["nobody gets private/22.txt"]
 
 
+def test_what_is_ones_own_counts_together_with_what_everybody_gets(place: Place, here: Callable[..., Ran]) -> None:
+    folder = written(place, OWN)
+    (folder / "بيان الماء.txt").write_bytes(b"x" * 9_000_000)
+    (folder / "private" / "2.txt").write_bytes(b"x" * 2_000_000)
+    [message] = findings(here, "heavy", status=0)
+    assert "up to 11 MB (for huda@example.org); 1 person would get" in message
+    (folder / "private" / "2.txt").write_bytes(b"x" * 10_000_000)
+    [message] = findings(here, "attachment")
+    assert "up to 19 MB (for huda@example.org): more than mailboxes take" in message
+    # whoever insists is told by `prepare`, before anything is sent
+    assert "mailboxes take" in here("prepare", "june", "--list", "news", "--force", "attachment", status=65).err
+
+
 def test_a_name_that_comes_out_empty_is_no_file(place: Place, here: Callable[..., Ran]) -> None:
     written(place, '{% if subscriber.number == "1" %}private/{{ subscriber.number }}.txt{% endif %}')
     here("send", "june", "--list", "news", "--yes")

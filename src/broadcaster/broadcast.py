@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -96,7 +96,7 @@ def plan(workspace: Workspace, config: Config, roster: Roster, ledger: Ledger, o
         chosen=audience.chosen,
         fallbacks=audience.fallbacks,
         left_out=left_out,
-        enclosed=enclosed(workspace, roster, parts),
+        enclosed=enclosed(workspace, roster, parts, files),
     )
 
 
@@ -121,32 +121,41 @@ def prepare(config: Config, roster: Roster, ledger: Ledger, of: Plan, now: int) 
 
 
 def enclosed(
-    workspace: Workspace, roster: Roster, parts: Sequence[Part]
+    workspace: Workspace, roster: Roster, parts: Sequence[Part], files: Mapping[str, bytes]
 ) -> Callable[[Sequence[Row]], Iterator[Enclosed]]:
-    """What gives the files of some rows of an audience that one person alone gets, one after the other."""
+    """What gives the files of some rows of an audience that one person alone gets, one after the other.
+
+    `files` is what everybody gets, by digest.
+    """
     from broadcaster.enclosure import Names
     from broadcaster.press import Frozen
 
     frozen = {part.number: Frozen.from_json(part.template) for part in parts}
     names = {number: Names(of.merge.enclosures, of.merge.file) for number, of in frozen.items() if of.merge.enclosures}
+    carried = {number: sum(len(files[digest]) for digest in of.carried) for number, of in frozen.items()}
 
-    def files(rows: Sequence[Row]) -> Iterator[Enclosed]:
+    def theirs(rows: Sequence[Row]) -> Iterator[Enclosed]:
         concerned = [row for row in rows if row[2] in names]
         for start in range(0, len(concerned), LOT):
             lot = concerned[start : start + LOT]
             people = roster.people([subscriber for subscriber, _, _ in lot])
             for subscriber, _, part in lot:
                 if (person := people.get(subscriber)) is not None:
-                    yield from enclosures(workspace, frozen[part], names[part], person)
+                    yield from enclosures(workspace, frozen[part], names[part], person, carried[part])
 
-    return files
+    return theirs
 
 
-def enclosures(workspace: Workspace, frozen: Frozen, names: Names, person: Subscriber) -> Iterator[Enclosed]:
-    """The files that one person alone gets. Raises StatementError for one that is not there, and for too much."""
+def enclosures(
+    workspace: Workspace, frozen: Frozen, names: Names, person: Subscriber, carried: int = 0
+) -> Iterator[Enclosed]:
+    """The files that one person alone gets, beside octets that every copy carries.
+
+    Raises StatementError for one that is not there, and for too much.
+    """
     from broadcaster.press import shown, too_large
 
-    whole = 0
+    whole = carried
     for place, name in enumerate(names.of(person)):
         body = workspace.asset(f"{frozen.merge.folder}/{name}")
         whole += len(body)

@@ -66,6 +66,11 @@ class Frozen:
     files: Mapping[str, str]
     images: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """The digests of what every copy carries, as often as it does."""
+        return (*self.files.values(), *(digest for _, _, digest in self.images.values()))
+
     def to_json(self) -> str:
         """One text for the same content, always: the digest covers it."""
         return canonical(
@@ -127,8 +132,7 @@ def freeze(
         files=files,
         images=images,
     )
-    carried = (*files.values(), *(digest for _, _, digest in images.values()))
-    too_large(sum(len(contents[digest]) for digest in carried), merge.file)
+    too_large(sum(len(contents[digest]) for digest in frozen.carried), merge.file)
     return frozen, contents
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from broadcaster.cli.house import House
@@ -72,11 +73,14 @@ def _named_in(part: Part, path: str) -> str:
 def enclosed(house: House, statement: Statement, merges: Sequence[MergeTemplate], lists: Sequence[int]) -> list[Fault]:
     """Whether each person's own files are there, and are nobody else's: asked of everybody the lists would reach."""
     from broadcaster.enclosure import Names
+    from broadcaster.proof import ATTACHED
 
     concerned = {merge.language: merge for merge in merges if merge.enclosures}
     if not concerned or not lists:
         return []
     names = {tag: Names(merge.enclosures, merge.file) for tag, merge in concerned.items()}
+    carried = {tag: _carried(house, merge) for tag, merge in concerned.items()}
+    heavy: dict[str, list[tuple[int, str]]] = {}
     used: Counter[str] = Counter()
     missing: dict[tuple[str, str], list[str]] = {}
     faults: dict[str, Fault] = {}
@@ -91,19 +95,54 @@ def enclosed(house: House, statement: Statement, merges: Sequence[MergeTemplate]
                 faults.setdefault(str(error), ("attachment", error))
                 continue
             used.update(paths)
+            whole = carried[tag]
             for path in paths:
                 try:
-                    house.workspace.asset_size(path)
+                    whole += house.workspace.asset_size(path)
                 except BadData as error:
                     missing.setdefault((tag, error.message), []).append(
                         f"{path.rpartition('/')[2]} for {person.address}"
                     )
+            if paths and whole > ATTACHED:
+                heavy.setdefault(tag, []).append((whole, person.address))
     return [
         *faults.values(),
         *_missing(statement, missing),
+        *_heavy(statement, heavy, carried),
         *_shared(statement, concerned, used),
         *_unused(house, statement, concerned, used),
     ]
+
+
+def _carried(house: House, merge: MergeTemplate) -> int:
+    """The octets of what every copy of a part carries. What is not there is told elsewhere."""
+    paths = [f"{merge.folder}/{name}" for name in merge.attachments]
+    paths += merge.images if not house.config.links.images else ()
+    octets = 0
+    for path in paths:
+        with suppress(BadData):
+            octets += house.workspace.asset_size(path)
+    return octets
+
+
+def _heavy(statement: Statement, heavy: dict[str, list[tuple[int, str]]], carried: dict[str, int]) -> Iterator[Fault]:
+    """A person's own files count together with what everybody gets."""
+    from broadcaster.press import too_large
+    from broadcaster.proof import ATTACHED
+
+    for tag, whose in heavy.items():
+        most, address = max(whose)
+        where = statement.parts[tag].where("attachments")
+        told = f"attachments, with files of one's own, have up to {most / 1e6:.0f} MB (for {address})"
+        try:
+            too_large(most, where)
+        except StatementError as error:
+            yield "attachment", StatementError(f"{told}: more than mailboxes take", where=where, hint=error.hint)
+        else:
+            # else it is told of what everybody gets
+            if carried[tag] <= ATTACHED:
+                people = f"{len(whose):,} {'person' if len(whose) == 1 else 'people'}"
+                yield "heavy", StatementError(f"{told}; {people} would get more than many mailboxes take", where=where)
 
 
 def _readers(house: House, statement: Statement, lists: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
