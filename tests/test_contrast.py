@@ -78,6 +78,7 @@ def test_letters_on_the_colour_of_a_theme_and_links_in_it_can_be_read(colour: Co
         ('<div style="color:#888"><p style="font-size:24px">x</p></div>', []),
         ('<div style="color:#888"><h1 style="font-size:19px">x</h1><p style="font-size:19px">y</p></div>', 1),
         ('<a href="#" style="background:#888 none; color:white">x</a>', []),
+        ('<td class="button" bgcolor="#888"><a href="#" style="color:white">x</a></td>', []),
         ('<p style="background:#888 none; color:white">x</p>', [("#ffffff", "#888888", 4.5)]),
         ('<td bgcolor="#0b6470">x</td>', [("#000000", "#0b6470", 4.5)]),
         ('<td bgcolor="#0b6470"><a href="x">x</a></td>', [("#0000ee", "#0b6470", 4.5)]),

@@ -109,14 +109,26 @@ ONE_CLICK = CONFIG.replace("[links]", '[links]\nsite = "https://news.example.org
 
 
 def test_one_click_needs_a_signature_and_https() -> None:
-    assert rules(case(settings=ONE_CLICK + DKIM)) == []
-    assert rules(case(settings=ONE_CLICK)) == ["one-click"]
+    assert rules(case(settings=ONE_CLICK + DKIM)) == ["leave-page"]
+    assert rules(case(settings=ONE_CLICK)) == ["leave-page", "one-click"]
     plain = ONE_CLICK.replace("https://news.example.org", "http://127.0.0.1:8000")
-    assert rules(case(settings=plain + DKIM)) == ["one-click"]
+    assert rules(case(settings=plain + DKIM)) == ["leave-page", "one-click"]
 
 
 def test_one_click_alone_is_a_way_to_leave() -> None:
-    assert rules(case(settings=ONE_CLICK.replace("leave_mailto", "# leave_mailto") + DKIM)) == []
+    assert rules(case(settings=ONE_CLICK.replace("leave_mailto", "# leave_mailto") + DKIM)) == ["leave-page"]
+
+
+def test_whoever_lets_people_leave_on_the_web_is_told_once_that_something_must_answer_there() -> None:
+    several = case(settings=ONE_CLICK + DKIM)
+    several = replace(several, merges=[*several.merges, *several.merges])
+    (finding,) = found(several)
+    assert "https://news.example.org/leave/TOKEN" in finding.message
+    assert "POST" in finding.message
+    idle = prove(case(settings=ONE_CLICK.replace("one_click = true", "one_click = false")))
+    assert [each.message for each in idle if "links.site" in each.message] == [
+        "links.site has no effect without links.one_click: there are no other links to the web yet"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ _HEX: Final = re.compile(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})")
 _RGB: Final = re.compile(r"rgb\(\s*(\d{1,3})\s*,?\s*(\d{1,3})\s*,?\s*(\d{1,3})\s*\)")
 _WORD: Final = re.compile(r"rgba?\([^)]*\)|#?[\w-]+")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)(px|pt|em|rem|%)")
+_BUTTON: Final = re.compile(r"\b(?:button|btn|cta)\b", re.IGNORECASE)
 _UNSEEN: Final = frozenset(["head", "script", "style", "title"])
 _BOLD: Final = frozenset(["b", "strong", "th", "h1", "h2", "h3", "h4", "h5", "h6"])
 _SIZES: Final[Mapping[str, float]] = {"h1": 2.0, "h2": 1.5, "h3": 1.17, "small": 0.83, "sup": 0.83, "sub": 0.83}
@@ -200,6 +201,7 @@ def _inside(around: _Look, tag: str, values: Mapping[str, str]) -> _Look:
     look = replace(
         around,
         tag=tag,
+        button=around.button or _BUTTON.search(values.get("class", "")) is not None,
         bold=around.bold or tag in _BOLD,
         size=around.size * _SIZES.get(tag, 1),
         seen=around.seen and tag not in _UNSEEN and not _hidden(style),
@@ -225,7 +227,7 @@ def _inside(around: _Look, tag: str, values: Mapping[str, str]) -> _Look:
     named = [word for word in _WORD.findall(ground) if word not in _GROUNDLESS]
     if not named:
         return look
-    return replace(look, ground=parsed(named[0]), button=around.button or tag == "a")
+    return replace(look, ground=parsed(named[0]), button=look.button or tag == "a")
 
 
 # words of a background that leave it as it is

@@ -177,6 +177,16 @@ def _signing(config: Config) -> Iterator[Finding]:
     if config.links.one_click and not config.links.site.startswith("https:"):
         message = "links.site is not https: no mail program will offer one click"
         yield found("one-click", message, "broadcaster.toml")
+    if config.links.one_click:
+        yield found(
+            "leave-page",
+            f"leave links lead to {config.links.site}/leave/TOKEN, and broadcaster answers nothing on the web:"
+            " what runs there must take people off when it gets a POST, or take one_click out",
+            "broadcaster.toml",
+        )
+    elif config.links.site:
+        message = "links.site has no effect without links.one_click: there are no other links to the web yet"
+        yield found("no-effect", message, "broadcaster.toml")
     if config.links.one_click and config.dkim is None:
         yield found(
             "one-click",

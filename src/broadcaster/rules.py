@@ -355,6 +355,12 @@ RULES: Final[Mapping[str, Rule]] = {
         "Gmail and Yahoo ask it of whoever sends 5,000 mails a day.",
         "Set an https `links.site`, and [dkim] or a relay that signs both fields.",
     ),
+    "leave-page": Rule(
+        _W,
+        "With links.one_click, something answers where the leave links lead: a POST takes the person off at once.",
+        "A link to leave that does nothing is against the law in many places, and mail programs call it (RFC 8058).",
+        "docs/dkim.md says what must answer. Until it does, leave `one_click` out: leaving by mail always works.",
+    ),
     "unaligned": Rule(
         _W,
         "The domain that signs, or else the one that bounces go to, is the sender's (DMARC, RFC 9989).",
