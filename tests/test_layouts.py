@@ -111,7 +111,6 @@ def test_what_is_inlined_is_mirrored(merge: MergeTemplate, page: Page) -> None:
     assert cells
     for cell in cells:
         assert f"text-align:{start}" in cell["style"]
-        assert f"padding-{end}:14px" in cell["style"]
     inlined = " ".join(attributes.get("style", "") for _, attributes in page.elements)
     assert f"border-{end}:" not in inlined
     assert f"margin-{end}:24px" in page.of("a")[-1]["style"]
@@ -184,8 +183,9 @@ def test_a_theme_changes_colour_logo_and_type() -> None:
     theme = {"colour": "#f2c14e", "logo": "https://water.example/logo.png", "font": "Georgia, 'Times New Roman'"}
     page = Page(copy_of(laid_out("en", theme)).html)
     assert page.of("img")[0]["alt"] == "Water for All"
-    button = next(link for link in page.of("a") if "f2c14e" in link["style"])
+    assert any("f2c14e" in cell.get("style", "") and not cell.get("class") for cell in page.of("td"))
     # dark letters on a light colour
+    button = next(link for link in page.of("a") if "padding:13px 28px" in link["style"])
     assert "color:#1d2327" in button["style"].replace(" ", "")
     assert any("Georgia" in cell.get("style", "") for cell in page.of("td"))
 
@@ -224,13 +224,15 @@ def test_the_parts_of_the_sample_have_the_same_shape() -> None:
 # own layouts, words and plurals
 
 
-def in_layout(text: str, language: str = "ar", **extra: str) -> MergeTemplate:
-    part = statement.Part("statements/june/x.md", language, "S", "Text.\n", extra=extra)
+def in_layout(
+    text: str, language: str = "ar", *, body: str = "Text.\n", subject: str = "S", **extra: str
+) -> MergeTemplate:
+    part = statement.Part("statements/june/x.md", language, subject, body, extra=extra)
     return template.lay_out(
         part,
         language=language,
         layouts={**layouts(), "statement.txt": text} if text else layouts(),
-        settings={"sender": {"name": "W", "address": "news@water.example", "postal_address": ""}, "theme": {}},
+        settings={"sender": {"name": "W", "address": "news@water.example", "postal_address": "12 River"}, "theme": {}},
         known=frozenset(),
     )
 
@@ -240,6 +242,38 @@ def test_a_signature_stands_below_the_text_in_both_parts() -> None:
     assert 'class="signature"' in merge.html
     assert "Text.\n\nHanan & team\n\n-- \n" in merge.text
     assert "signature" not in re.sub("<style.*?</style>", "", in_layout("", "en").html, flags=re.DOTALL)
+
+
+NOTED = "Text.[^1]\n\n[^1]: A note.\n"
+
+
+def test_a_signature_stands_above_the_footnotes() -> None:
+    merge = in_layout("", "en", body=NOTED, signature="Hanan")
+    assert "Text.¹\n\nHanan\n\n¹ A note.\n\n-- \n" in merge.text
+    assert merge.html.index("Hanan") < merge.html.index("A note.") < merge.html.index("12 River")
+
+
+def test_a_layout_that_knows_no_footnotes_has_them_below_the_text() -> None:
+    merge = in_layout("{{ statement.body }}{{ statement.signature }}\n", "en", body=NOTED, signature="Hanan")
+    assert merge.text == "Text.¹\n\n¹ A note.\n\nHanan\n"
+
+
+def test_lines_of_a_layout_and_the_subject_are_ordered_as_the_text_is() -> None:
+    merge = in_layout("{{ statement.title }}\n-- \n12\n", "ar", subject="UNICEF: ماء نظيف للبصرة")
+    assert merge.subject == "\u200fUNICEF: ماء نظيف للبصرة"
+    assert merge.text == "\u200fUNICEF: ماء نظيف للبصرة\n-- \n\u200f12\n"
+    assert "<h1" in merge.html
+    assert "\u200f" not in merge.html
+
+
+def test_a_button_has_room_in_outlook_and_a_table_has_something_to_scroll_in() -> None:
+    merge = in_layout("", "en", body="**[Sign](https://water.example/)**\n\n| a |\n|---|\n| 8:00–12:00 |\n")
+    button = next(table for table in Page(merge.html).of("table") if table.get("class") == "button")
+    assert button["role"] == "presentation"
+    # Outlook heeds padding of a cell, and none of a link
+    assert "mso-padding-alt:13px 28px" in merge.html
+    assert re.search(r'<div class="scroll"[^>]*overflow-x:auto[^>]*>\s*<table', merge.html)
+    assert re.search(r'<td class="figure"[^>]*white-space:nowrap', merge.html)
 
 
 def test_a_language_without_a_catalogue_is_told_to_the_author() -> None:

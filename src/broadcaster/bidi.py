@@ -77,9 +77,9 @@ def lean(text: str, default: Direction) -> Direction:
 
 def _letters(text: str) -> list[Direction]:
     """The direction of each letter, those of addresses left out where there are others."""
-    found = [way(sign) for sign in _ADDRESSES.sub("", text)]
-    letters = [each for each in found if each is not None]
-    return letters or [each for sign in text if (each := way(sign)) is not None]
+    text = text.replace(_LRM, "").replace(_RLM, "")
+    found = [[each for sign in some if (each := way(sign)) is not None] for some in (_ADDRESSES.sub("", text), text)]
+    return found[0] or found[1]
 
 
 def ordered(line: str, default: Direction, sentinels: Sentinels) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from broadcaster.sentinel import Kind, Sentinels
 
@@ -23,6 +23,9 @@ _LISTS = ("bullet_list_open", "ordered_list_open")
 _FENCE = re.compile(r" {0,3}(?:```|~~~)")
 _LEAF = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)]|#{1,6})[ \t]+")
 _DELIMITERS = re.compile(r"[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
+# a cell that says a number, a time or a date, which no line should break
+_FIGURE = re.compile(r"(?=[^\d]{0,3}\d)[\d\s.,:/%+()$€£٫٬٪–—-]{1,24}")
+_BUTTON = '<table class="button" role="presentation" cellpadding="0" cellspacing="0" border="0">'
 # what begins an item, a row, a heading or a quotation
 _BLOCK = re.compile(r"(?:(?:[-*+]|\d{1,9}[.)]|#{1,6}|>)[ \t]|\|)")
 
@@ -40,14 +43,23 @@ def _dress(tokens: Sequence[Token]) -> None:
     for number, token in enumerate(tokens):
         if token.type == "th_open":
             token.attrSet("scope", "col")
-        elif token.type == "paragraph_open" and _is_button(tokens[number + 1].children or []):
+        elif token.type == "td_open" and _FIGURE.fullmatch(tokens[number + 1].content):
+            token.attrSet("class", "figure")
+        elif token.type == "paragraph_open" and not token.hidden and _is_button(tokens[number + 1].children or []):
             token.attrSet("class", "button")
+            tokens[number + 2].attrSet("class", "button")
 
 
 def _is_button(inline: Sequence[Token]) -> bool:
     kinds = [token.type for token in inline if token.type != "text" or token.content]
     ends = (kinds[:2], kinds[-2:]) == (["strong_open", "link_open"], ["link_close", "strong_close"])
     return ends and kinds.count("link_open") == 1
+
+
+def parted(tokens: Sequence[Token]) -> tuple[Sequence[Token], Sequence[Token]]:
+    """The text, and its footnotes: what is signed comes between them."""
+    notes = next((number for number, token in enumerate(tokens) if token.type == "footnote_block_open"), len(tokens))
+    return tokens[:notes], tokens[notes:]
 
 
 def to_html(tokens: Sequence[Token]) -> str:
@@ -64,11 +76,36 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark").enable("table").use(footnote_plugin)
     parser.block.ruler.before("table", "tag", _tag_line, {"alt": ["paragraph", "reference", "blockquote", "list"]})
     parser.add_render_rule("tag", _render_tag)
+    parser.add_render_rule("footnote_caption", _render_caption)
+    for kind in ("table_open", "table_close", "paragraph_open", "paragraph_close"):
+        parser.add_render_rule(kind, _render_framed)
     return parser
 
 
 def _render_tag(_renderer: object, tokens: Sequence[Token], index: int, _options: object, _env: object) -> str:
     return tokens[index].content + "\n"
+
+
+def _render_caption(_renderer: object, tokens: Sequence[Token], index: int, _options: object, _env: object) -> str:
+    """1 rather than [1]: a line can break before a bracket."""
+    return str(tokens[index].meta["id"] + 1)
+
+
+def _render_framed(renderer: Any, tokens: Sequence[Token], index: int, options: object, env: object) -> str:
+    """A wide table has something to scroll in; a button is a table, since Outlook gives a link no room."""
+    token = tokens[index]
+    element = str(renderer.renderToken(tokens, index, options, env))
+    match token.type, token.attrs.get("class"):
+        case "table_open", _:
+            return f'<div class="scroll">{element}'
+        case "table_close", _:
+            return f"{element.rstrip()}</div>\n"
+        case "paragraph_open", "button":
+            way = f' dir="{token.attrs["dir"]}"' if "dir" in token.attrs else ""
+            return f"{_BUTTON}<tr><td{way}>"
+        case "paragraph_close", "button":
+            return "</td></tr></table>\n"
+    return element
 
 
 def _tag_line(state: StateBlock, start: int, _end: int, silent: bool) -> bool:

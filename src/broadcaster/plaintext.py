@@ -49,8 +49,14 @@ _BLANK = _Piece("")
 
 def to_text(tokens: Iterable[Token], *, language: str, sentinels: Sentinels) -> str:
     """Plain text of tokens, each block with a blank line behind it. Its tags are those of the tokens, in order."""
-    pieces = _Writer(direction(language), sentinels).blocks(iter(tokens), tight=False)
-    return "".join(piece.text if piece.tag else piece.text.rstrip() + "\n" for piece in pieces)
+    return to_texts([tokens], language=language, sentinels=sentinels)[0]
+
+
+def to_texts(parts: Iterable[Iterable[Token]], *, language: str, sentinels: Sentinels) -> list[str]:
+    """The same of several parts of one text, whose links are numbered throughout."""
+    writer = _Writer(direction(language), sentinels)
+    texts = [writer.blocks(iter(tokens), tight=False) for tokens in parts]
+    return ["".join(piece.text if piece.tag else piece.text.rstrip() + "\n" for piece in text) for text in texts]
 
 
 class _Writer:

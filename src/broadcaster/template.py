@@ -12,7 +12,7 @@ import io
 import re
 import traceback
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from gettext import GNUTranslations, NullTranslations
@@ -41,6 +41,8 @@ _NAMES: Final = ("statement", "sender", "theme", "language", "direction", "start
 _STYLE_LIMIT: Final = 32_768
 _HTML_LIMIT: Final = 1_000_000
 _MATCHES_LIMIT: Final = 2_000_000  # rules × elements, each of which costs about a microsecond
+# lines of a text part that programs read: what is above a signature
+_MARKS: Final = frozenset(["-- ", "--"])
 _SIBLINGS: Final = re.compile(r"[+~]|:(?:first|last|nth|only)-|:empty", re.IGNORECASE)
 
 
@@ -136,19 +138,18 @@ class _LayOut:
         statement["title"] = statement.get("title", statement["subject"])
         tokens = markdown.parse(self._body(), self._sentinels)
         bidi.isolate(tokens, self._direction, self._sentinels)
-        body = self._said(markdown.to_html(tokens), html.escape)
-        statement["body"] = _Body(self._pictured(body, part.file.rpartition("/")[0]))
-        page = self._pictured(self._page("html"), "templates")
-        statement["body"] = _Body(
-            self._said(plaintext.to_text(tokens, language=self._language, sentinels=self._sentinels), str)
-        )
-        text = self._page("txt")
+        parts = markdown.parted(tokens)
+        folder = part.file.rpartition("/")[0]
+        told = [self._pictured(self._said(markdown.to_html(each), html.escape), folder) for each in parts]
+        page = self._pictured(self._laid_in("html", told), "templates")
+        plain = plaintext.to_texts(parts, language=self._language, sentinels=self._sentinels)
+        text = self._ordered("txt", [self._said(each, str) for each in plain])
         attachments, enclosures = self._files()
         return MergeTemplate(
             file=part.file,
             language=self._language,
             direction=self._direction,
-            subject=self._restoration.line(str(statement["subject"])),
+            subject=self._restoration.line(bidi.ordered(str(statement["subject"]), self._direction, self._sentinels)),
             preheader=self._restoration.line(str(statement["preheader"])),
             html=self._restoration.html(self._inlined(page).strip() + "\n"),
             text=self._restoration.text(text.strip("\n") + "\n"),
@@ -264,6 +265,26 @@ class _LayOut:
             self._prose.refill()
             code = self._prose.compile(rewritten, None, file)
             return self._whole(self._prose.template_class.from_code(self._prose, code, self._prose.globals).render())
+
+    def _laid_in(self, kind: str, told: Sequence[str]) -> str:
+        """The layout with the text and its footnotes. One that does not know footnotes has them below the text."""
+        body, notes = told
+        statement = self._globals["statement"]
+        statement["body"], statement["notes"] = _Body(body), _Body(notes) if notes else ""
+        page = self._page(kind)
+        if notes not in page:
+            statement["body"] = _Body(body + notes)
+            page = self._page(kind)
+        return page
+
+    def _ordered(self, kind: str, told: Sequence[str]) -> str:
+        """A text part, whose lines of the layout are ordered as those of the text are."""
+        own = {line for text in told for line in text.split("\n")}
+        lines = self._laid_in(kind, told).split("\n")
+        return "\n".join(
+            line if line in own or line in _MARKS else bidi.ordered(line, self._direction, self._sentinels)
+            for line in lines
+        )
 
     def _page(self, kind: str) -> str:
         """The part in its layout. A layout without a .txt of its own has statement.txt."""
