@@ -266,8 +266,8 @@ def test_a_constant_tag_alone_on_its_line_leaves_no_trace() -> None:
         (
             "{% if subscriber.city %}\n| a |\n|---|\n| b |\n{% endif %}\n\nend\n",
             (
-                '<div class="scroll"><table><thead><tr><th>a</th></tr></thead><tbody><tr><td>b</td></tr></tbody></table>'
-                "</div><p>end</p>"
+                '<div class="scroll"><table><thead><tr><th>a</th></tr></thead><tbody><tr><td>b</td></tr></tbody>'
+                "</table></div><p>end</p>"
             ),
             "<p>end</p>",
         ),
