@@ -9,7 +9,7 @@ from pathlib import Path
 import broadcaster
 
 HOUSE = Path(broadcaster.__file__).parent
-HANDS = {"db", "roster", "census", "probe", "intake", "ledger", "workspace", "lock", "transports", "engines"}
+HANDS = {"db", "roster", "census", "probe", "intake", "ledger", "mark", "workspace", "lock", "transports", "engines"}
 STORY = {"courier", "press", "sending", "broadcast"}
 VOICE = {"cli", "__main__"}
 FAMILIES = {"transports", "engines"}

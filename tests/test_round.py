@@ -68,7 +68,7 @@ class Shop:
             )
         order = broadcast.Order("june", ("news",))
         plan = broadcast.plan(house.workspace, house.config, house.roster, house.ledger, order)
-        made = broadcast.prepare(house.config, house.roster, house.ledger, plan, house.now)
+        made = broadcast.prepare(house.config, house.roster, house.ledger, house.mark, plan, house.now)
         return broadcast.begin(house.ledger, house.config, made.id, house.now).id
 
     def turn(
@@ -221,7 +221,7 @@ async def test_cron_hands_what_waits_over_to_the_sender_at_work(shop: Shop) -> N
         await shop.work(shop.turn(), first)
         shop.house.db.conn.execute("update mailing set changed = 1 where id = ?", (first,))
         lock = Lock(shop.house.workspace.lock)
-        broadcast.take_over(shop.house.ledger, lock, shop.house.config, shop.house.now)
+        broadcast.take_over(shop.house.ledger, lock, shop.house.config, shop.house.now, shop.house.mark)
         turn = shop.turn()
         work = asyncio.ensure_future(turn.work([second], wait=True))
         await until(lambda: shop.tally(second).get("deferred") == 1)
@@ -265,9 +265,10 @@ def test_the_boot_of_the_last_sender_is_known_until_what_it_left_is_settled(
     monkeypatch.setattr(Ledger, "recover", killed)
     lock = Lock(shop.house.workspace.lock)
     with pytest.raises(KeyboardInterrupt):
-        broadcast.take_over(ledger, lock, shop.house.config, 2)
+        broadcast.take_over(ledger, lock, shop.house.config, 2, shop.house.mark)
     monkeypatch.setattr(Ledger, "recover", recover)
-    assert broadcast.take_over(ledger, lock, shop.house.config, 3) == (0, 3)
+    recovered = broadcast.take_over(ledger, lock, shop.house.config, 3, shop.house.mark)
+    assert (recovered.back, recovered.doubt) == (0, 3)
 
 
 def test_a_rehearsal_is_never_finished_with_real_mail(shop: Shop) -> None:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from broadcaster import language as tags
@@ -22,13 +22,14 @@ from broadcaster.enclosure import Enclosed
 from broadcaster.errors import BadData, EmptyAudience, NotAllowed, NotFound, SenderAtWork, StatementError
 from broadcaster.ledger import Draft, Part
 from broadcaster.lock import Lock, boot_id
-from broadcaster.mailing import Mailing, Rule, Window, digest_of_content
+from broadcaster.mailing import Mailing, Rule, Stamp, Window, digest_of_content
 
 if TYPE_CHECKING:
     from broadcaster.audience import Row
     from broadcaster.config import Config
     from broadcaster.enclosure import Names
     from broadcaster.ledger import Ledger
+    from broadcaster.mark import Mark, Marks
     from broadcaster.merge import MergeTemplate
     from broadcaster.press import Frozen
     from broadcaster.roster import Roster
@@ -100,11 +101,12 @@ def plan(workspace: Workspace, config: Config, roster: Roster, ledger: Ledger, o
     )
 
 
-def prepare(config: Config, roster: Roster, ledger: Ledger, of: Plan, now: int) -> Mailing:
+def prepare(config: Config, roster: Roster, ledger: Ledger, mark: Mark, of: Plan, now: int) -> Mailing:
     """Freeze a plan as a mailing: who is on the lists at this moment is enrolled, with what they alone get.
 
     Raises StatementError for a person's file that is not there.
     """
+    mark.give_above(mark.read())
     audience = _audience(of.parts, config)
     draft = Draft(
         statement=of.order.slug,
@@ -340,27 +342,84 @@ def begin(ledger: Ledger, config: Config, number: int, now: int) -> Mailing:
     return of
 
 
-def take_over(ledger: Ledger, lock: Lock, config: Config, now: int) -> tuple[int, int]:
-    """Become the one sender of this workspace and settle what a dead one left behind.
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What a new sender found: what a dead one left behind, and what a restored database has forgotten."""
 
-    Returns how many went back to pending and how many are in doubt. Raises SenderAtWork (75).
+    back: int = 0  # not sent, and pending again
+    doubt: int = 0  # handed over by the dead one, who heard no answer
+    restored: Mapping[int, int] = field(default_factory=dict)  # mailing → how many may have been sent since
+    lost: tuple[Stamp, ...] = ()  # mailings that are not in this database at all
+    damaged: tuple[int, ...] = ()  # mailings of which the mark cannot be read
+    last: int = 0  # when the last sending that it has forgotten was (epoch seconds)
+
+
+def take_over(ledger: Ledger, lock: Lock, config: Config, now: int, mark: Mark, named: Sequence[int] = ()) -> Recovery:
+    """Become the one sender of this workspace, and settle what a dead one or a lost database left behind.
+
+    `named`: the mailings that a person asked for. Others of which more was sent than this database knows are
+    paused: they may have been paused or cancelled too. Raises SenderAtWork (75).
     """
     if not lock.take():
         before = ledger.sender()
         who = f" (process {before[0]} on {before[1]})" if before else ""
         raise SenderAtWork(f"another process is sending from this workspace{who}")
     boot = boot_id()
+    mark.open()
+    marks = mark.read()
     # together: whoever is killed in the middle leaves the boot of the dead one to the next
     with ledger.db.atomic(durable=True):
         # read now that the lock is ours: another one may have come and gone
         before = ledger.sender()
         rebooted = before is not None and (not boot or before[2] != boot)
         ledger.name_sender(os.getpid(), socket.gethostname(), boot, now)
-        recovered = ledger.recover(rebooted=rebooted)
+        restored = _restored(ledger, mark, marks, now, named)
+        back, doubt = ledger.recover(rebooted=rebooted)
         if config.safety.in_doubt == "resend":
-            for of in ledger.mailings(states=(m.State.SENDING,)):
-                ledger.shift(of.id, ledger.doubtful(of.id), Event.RESEND)
-    return recovered
+            for number in ledger.resendable():
+                ledger.shift(number, ledger.doubtful(number), Event.RESEND)
+    return replace(restored, back=back, doubt=doubt)
+
+
+def _restored(ledger: Ledger, mark: Mark, marks: Marks, now: int, named: Sequence[int]) -> Recovery:
+    """Put in doubt what may have been sent since this database was copied, and count on from there."""
+    unheard = mark.unheard(marks.stamps)
+    lost = [stamp for stamp in mark.lost(marks.stamps) if stamp in unheard]
+    restored = {}
+    for stamp in unheard:
+        if stamp in lost:
+            continue
+        restored[stamp.mailing] = sum(
+            ledger.shift(stamp.mailing, ids, Event.RESTORE) for ids in mark.perhaps_sent(stamp)
+        )
+        if stamp.mailing not in named:
+            _hold_back(ledger, ledger.mailing(stamp.mailing), now)
+    mark.catch_up(marks.stamps)
+    mark.give_above(marks)
+    last = max((stamp.at for stamp in unheard), default=0)
+    return Recovery(restored=restored, lost=tuple(lost), damaged=marks.damaged, last=last)
+
+
+def _hold_back(ledger: Ledger, of: Mailing, now: int) -> None:
+    """Pause a mailing of which more was sent than is known here."""
+    if of.state in (m.State.READY, m.State.SCHEDULED, m.State.HELD):
+        of = ledger.move(of.id, m.Event.START, now)
+    if of.state is m.State.SENDING:
+        ledger.move(of.id, m.Event.PAUSE, now, "this database is older than the last sending: see what is in doubt")
+
+
+def older(mark: Mark) -> list[Stamp]:
+    """What was sent that this database does not know of: it was restored. Settled by whoever sends next."""
+    return mark.unheard(mark.read().stamps)
+
+
+def forgotten(ledger: Ledger, mark: Mark, slug: str) -> Stamp | None:
+    """The mailing of a statement that a restored database has lost, unless the statement was sent again since."""
+    since = max((of.id for of in ledger.mailings(statement=slug) if not of.untouched), default=0)
+    for stamp in reversed(mark.lost(mark.read().stamps)):
+        if stamp.statement == m.fingerprint(slug) and not stamp.rehearsal:
+            return stamp if stamp.mailing > since else None
+    return None
 
 
 def ripe(ledger: Ledger, now: int) -> list[Mailing]:

@@ -180,6 +180,23 @@ SCHEMA: dict[str, str] = {
             primary key (mailing, subscriber, place)
         ) strict, without rowid;
     """,
+    "mark": """
+        create table mark (  -- which database this is, and how far it has sent: compared with subscribers/ledger.mark
+            one integer primary key check (one = 1),
+            id text not null,
+            claims integer not null,  -- lots ever claimed
+            delivery integer not null,  -- ids and numbers up to these may be in mail that is out: never given again
+            mailing integer not null
+        ) strict;
+        insert into mark values (1, lower(hex(randomblob(16))), 0, 0, 0);
+
+        -- the highest delivery that was ever claimed, and when the last claim was
+        alter table mailing add column claimed integer not null default 0;
+        alter table mailing add column claimed_at integer;
+        -- 1: a database that was lost has sent of it, so that only a person settles its doubts
+        alter table mailing add column restored integer not null default 0;
+        update mailing set claimed = last, claimed_at = changed where state >= 2;
+    """,
 }
 
 

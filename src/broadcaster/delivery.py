@@ -51,8 +51,9 @@ class Event(Enum):
     SKIP = "cannot be rendered"
     CANCEL = "the mailing was cancelled"
     EXPIRE = "its window is over"
-    BOUNCE = "a failure DSN of this copy"
+    BOUNCE = "a failure DSN of this copy, or a log that tells of one"
     RESEND = "resolve --resend"
+    RESTORE = "this database was restored from before the last sending"
 
 
 NEXT: dict[tuple[State, Event], State] = {
@@ -79,7 +80,14 @@ NEXT: dict[tuple[State, Event], State] = {
     (State.HANDED, Event.ACCEPT): State.ACCEPTED,
     (State.HANDED, Event.LOSE): State.IN_DOUBT,
     (State.IN_DOUBT, Event.ACCEPT): State.ACCEPTED,
+    # a log shows that the relay refused it at the end, which nobody heard
+    (State.IN_DOUBT, Event.DEFER): State.DEFERRED,
+    (State.IN_DOUBT, Event.REJECT): State.REJECTED,
     (State.IN_DOUBT, Event.RESEND): State.PENDING,
+    # sent meanwhile or not: this database cannot know
+    **{
+        (state, Event.RESTORE): State.IN_DOUBT for state in (State.PENDING, State.CLAIMED, State.HANDED, State.DEFERRED)
+    },
     (State.HANDED, Event.BOUNCE): State.BOUNCED,
     (State.ACCEPTED, Event.BOUNCE): State.BOUNCED,
     (State.IN_DOUBT, Event.BOUNCE): State.BOUNCED,

@@ -98,8 +98,7 @@ class Ledger:
         """
         roll = Roll()
         with self.db.atomic(durable=True) as conn:
-            first = conn.execute("select coalesce(max(last), 0) + 1 from mailing").fetchone()[0]
-            number = conn.execute("select coalesce(max(id), 0) + 1 from mailing").fetchone()[0]
+            first, number = self._fresh()
             following = first
             for lot in roll.of(rows):
                 conn.executemany(
@@ -142,6 +141,14 @@ class Ledger:
             )
             conn.executemany("insert or ignore into content values (?, ?)", list(draft.files.items()))
         return self.mailing(number)
+
+    def _fresh(self) -> tuple[int, int]:
+        """The next delivery and the next mailing: none that a database which was lost has given."""
+        row: tuple[int, int] = self._conn.execute(
+            "select max(mark.delivery, coalesce(max(last), 0)) + 1, max(mark.mailing, coalesce(max(mailing.id), 0)) + 1"
+            " from mark left join mailing"
+        ).fetchone()
+        return row
 
     @staticmethod
     def _enclose(conn: sqlite3.Connection, number: int, file: Enclosed) -> None:
@@ -277,9 +284,13 @@ class Ledger:
         return [Slip(*row) for row in rows]
 
     def first_attempt(self, delivery: int) -> int | None:
-        """When a delivery was first tried (epoch seconds)."""
-        row = self._conn.execute("select at from attempt where delivery = ? and number = 1", (delivery,)).fetchone()
-        return row[0] if row else None
+        """When a delivery was first tried (epoch seconds); first since a person had it sent again."""
+        at: int | None = self._conn.execute(
+            "select min(at) from attempt where delivery = ?1 and number >"
+            " (select coalesce(max(number), 0) from attempt where delivery = ?1 and state = 6)",
+            (delivery,),
+        ).fetchone()[0]
+        return at
 
     def close_cancelled(self) -> None:
         """Nothing of a cancelled mailing waits: neither what a sender gave back, nor what a dead one held."""
@@ -389,15 +400,33 @@ class Ledger:
         After a reboot the marks of handing may be lost: claimed → in doubt too. Returns (back to pending, in doubt).
         """
         back = doubt = 0
-        for number, before in self._conn.execute(
-            "select mailing, state from tally where state in (1, 2) and number > 0"
-        ).fetchall():
-            if before == State.CLAIMED and not rebooted:
-                back += self.shift(number, self._in_state(number, before), Event.MISS)
-            else:
-                doubt += self.shift(number, self._in_state(number, before), Event.LOSE)
-        self.close_cancelled()
+        with self.db.atomic() as conn:
+            for number, before in conn.execute(
+                "select mailing, state from tally where state in (1, 2) and number > 0"
+            ).fetchall():
+                found = self._in_state(number, before)
+                if before == State.CLAIMED and not rebooted:
+                    back += self.shift(number, found, Event.MISS)
+                else:
+                    doubt += self.shift(number, found, Event.LOSE)
+                    self._attempted(conn, number, found)
+            self.close_cancelled()
         return back, doubt
+
+    @staticmethod
+    def _attempted(conn: sqlite3.Connection, number: int, ids: Sequence[int]) -> None:
+        """Write down an attempt that nobody could tell of. Its time is that of the mailing's last claim: each
+        mark of handing would pay for a time of its own, and only a crash asks for it."""
+        conn.execute(
+            "insert or ignore into attempt select d.id, d.attempts + 1, coalesce(m.claimed_at, m.changed), '', d.state,"
+            " 0, '', 'the sender was cut off before an answer came' from delivery d, mailing m"
+            " where m.id = ? and d.id in (select value from json_each(?))",
+            (number, json.dumps(ids)),
+        )
+        conn.execute(
+            "update delivery set attempts = attempts + 1 where id in (select value from json_each(?))",
+            (json.dumps(ids),),
+        )
 
     def _in_state(self, number: int, state: int) -> list[int]:
         """The deliveries of a mailing in a rare state. The tally says whether there are any: no index is worth
@@ -415,6 +444,14 @@ class Ledger:
     def doubtful(self, number: int) -> list[int]:
         """The deliveries in doubt, by id."""
         return self._in_state(number, State.IN_DOUBT)
+
+    def resendable(self) -> list[int]:
+        """The mailings being sent whose doubts may be sent again without asking, where that is wanted.
+
+        Not those that a lost database has sent of: there, nearly all in doubt were sent.
+        """
+        rows = self._conn.execute("select id from mailing where state = ? and restored = 0", (m.State.SENDING,))
+        return [row[0] for row in rows]
 
     def version(self) -> int:
         """Changes when another process commits anything. Asking costs almost nothing."""

@@ -150,6 +150,24 @@ class Mailing:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """How far a mailing was sent when a lot of it was last claimed, and in which database."""
+
+    database: str  # its id
+    claims: int  # the lots ever claimed in it, this one too
+    mailing: int
+    delivery: int  # the highest of the mailing's that was ever claimed
+    at: int  # epoch seconds
+    rehearsal: bool
+    statement: str  # its `fingerprint`
+
+
+def fingerprint(statement: str) -> str:
+    """A short digest of a statement's name, to know it again."""
+    return hashlib.sha256(statement.encode()).hexdigest()[:16]
+
+
 def canonical(value: object) -> str:
     """JSON with one spelling for one value, so that equal things have equal digests."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

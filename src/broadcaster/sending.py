@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from broadcaster.config import Config, Relay
     from broadcaster.engines.local import LocalEngine
     from broadcaster.ledger import Ledger
+    from broadcaster.mark import Mark
     from broadcaster.press import Press
     from broadcaster.roster import Roster
 
@@ -62,6 +63,7 @@ class Hands:
 
     roster: Roster
     ledger: Ledger
+    mark: Mark
     config: Config
     press: Callable[[Mailing], Press]
     clock: Callable[[], float] = time.time
@@ -209,8 +211,11 @@ class Round:
         with self._ledger.db.atomic(durable=True):
             going = self._ledger.state(lot.mailing) is m.State.SENDING
             rows = self._claim(lot, pace, relay) if going else None
+            stamp = self._hands.mark.count(lot.mailing, rows[-1].delivery, int(self._hands.clock())) if rows else None
             # inside: who writes from here on is heard before MAIL
             version = self._seen_version()
+        if stamp is not None:
+            self._hands.mark.write(stamp)
         if rows is None:
             self._give_back(lot.mailing, lot.deliveries)
             return None

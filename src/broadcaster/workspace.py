@@ -46,6 +46,10 @@ class Workspace:
     def lock(self) -> Path:
         return self.root / "subscribers" / "sender.lock"
 
+    @property
+    def mark(self) -> Path:
+        return self.root / "subscribers" / "ledger.mark"
+
     def config(self) -> Config:
         """The configuration, every key of it checked. Raises ConfigError."""
         from broadcaster import config

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from broadcaster.ledger import Ledger
     from broadcaster.links import Signer
     from broadcaster.mailing import Mailing
+    from broadcaster.mark import Mark
     from broadcaster.relay import Relay
     from broadcaster.roster import Roster
     from broadcaster.sending import Hands
@@ -43,6 +44,9 @@ class House:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        mark = self.__dict__.pop("mark", None)
+        if mark is not None:
+            mark.close()
         db = self.__dict__.pop("db", None)
         if db is not None:
             db.close()
@@ -78,6 +82,12 @@ class House:
         return Ledger(self.db)
 
     @cached_property
+    def mark(self) -> Mark:
+        from broadcaster.mark import Mark
+
+        return Mark(self.workspace.mark, self.db)
+
+    @cached_property
     def signer(self) -> Signer:
         from broadcaster.links import Signer
 
@@ -109,7 +119,7 @@ class House:
                 seal=self.seal,
             )
 
-        return Hands(self.roster, self.ledger, self.config, press, self.clock)
+        return Hands(self.roster, self.ledger, self.mark, self.config, press, self.clock)
 
     def engine(self, courier: Courier) -> LocalEngine[Consignment]:
         """The local engine over all relays of the configuration."""

@@ -92,7 +92,7 @@ def prepare(
         if as_json:
             dump(foreseen(house, found))
         return
-    made = broadcast.prepare(house.config, house.roster, house.ledger, found, house.now)
+    made = broadcast.prepare(house.config, house.roster, house.ledger, house.mark, found, house.now)
     if as_json:
         dump(made.figures())
     say(prepared_words(house, made))

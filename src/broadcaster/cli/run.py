@@ -68,7 +68,7 @@ def _send(ctx: click.Context, house: House, numbers: list[int], *, as_json: bool
     lock = Lock(house.workspace.lock)
     since = house.now
     try:
-        recovered = broadcast.take_over(house.ledger, lock, house.config, house.now)
+        recovered = broadcast.take_over(house.ledger, lock, house.config, house.now, house.mark)
     except SenderAtWork:
         # the usual case when a night's mailing takes longer than cron's five minutes: it takes the others along
         for number in numbers:
@@ -76,7 +76,7 @@ def _send(ctx: click.Context, house: House, numbers: list[int], *, as_json: bool
         if sys.stderr.isatty():
             raise
         ctx.exit(SenderAtWork.status)
-    tell_recovered(recovered)
+    tell_recovered(house, recovered)
     turn = released(house, lock, numbers, since=since, wait=False, quiet=not sys.stderr.isatty())
     ended = [house.ledger.mailing(number) for number in numbers]
     if as_json:

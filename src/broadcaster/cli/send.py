@@ -38,7 +38,7 @@ from broadcaster.errors import (
 )
 
 if TYPE_CHECKING:
-    from broadcaster.broadcast import Order
+    from broadcaster.broadcast import Order, Recovery
     from broadcaster.lock import Lock
     from broadcaster.mailing import Mailing
     from broadcaster.sending import Turn, Watch
@@ -150,6 +150,12 @@ def _found_or_made(
     over = [one for one in found if one.state.over and not one.rehearsal and not one.untouched]
     if over and not again:
         raise already_sent(over[0])
+    if not again and (lost := broadcast.forgotten(ledger, house.mark, slug)):
+        raise NotAllowed(
+            f"{slug} was sent as mailing {lost.mailing} until {moment(lost.at, config.time.zone)}, and this database"
+            " knows nothing of it: it was restored from an older copy",
+            hint="--again makes a new mailing to everyone",
+        )
     order = wanted or ordered(house, slug, lists, exclude, at, expires)
     return _made(house, order, force, yes=yes, dry_run=dry_run)
 
@@ -165,7 +171,7 @@ def _made(house: House, order: Order, force: tuple[str, ...], *, yes: bool, dry_
         ask(f"Schedule it for {plan.order.window.words}?", yes=yes)
     else:
         ask(f"Send to {count(plan.audience, 'person', 'people')} now?", yes=yes)
-    made = broadcast.prepare(house.config, house.roster, house.ledger, plan, house.now)
+    made = broadcast.prepare(house.config, house.roster, house.ledger, house.mark, plan, house.now)
     say(f"mailing {made.id} is prepared; who joins now is not in it.")
     return made
 
@@ -236,14 +242,14 @@ def carry(house: House, of: Mailing, *, wait: bool, as_json: bool) -> None:
         return
     lock = Lock(house.workspace.lock)
     try:
-        recovered = broadcast.take_over(house.ledger, lock, house.config, house.now)
+        recovered = broadcast.take_over(house.ledger, lock, house.config, house.now, house.mark, (of.id,))
     except SenderAtWork as error:
         if as_json:
             dump(house.ledger.mailing(of.id).figures())
         raise SenderAtWork(
             f"mailing {of.id} was handed over: {error.message}", hint=f"`broadcaster status {of.id}` tells how it goes"
         ) from None
-    tell_recovered(recovered)
+    tell_recovered(house, recovered)
     turn = released(house, lock, [of.id], since=since, wait=wait)
     of = house.ledger.mailing(of.id)
     if as_json:
@@ -266,16 +272,39 @@ def released(house: House, lock: Lock, numbers: list[int], *, since: int, wait: 
         if turn.stopped or not (more := turn.handed_over()):
             return turn
         try:
-            broadcast.take_over(house.ledger, lock, house.config, house.now)
+            broadcast.take_over(house.ledger, lock, house.config, house.now, house.mark, (*numbers, *more))
         except SenderAtWork:
             return turn
         numbers = numbers + more
 
 
-def tell_recovered(recovered: tuple[int, int]) -> None:
-    back, doubt = recovered
-    if back or doubt:
-        say(f"the last sender died: {back} were not sent and wait again, {doubt} in doubt, 0 lost")
+def tell_recovered(house: House, recovered: Recovery) -> None:
+    """What the last sender left behind, and, loudly, what a restored database has forgotten."""
+    if recovered.back or recovered.doubt:
+        say(f"the last sender died: {recovered.back} were not sent and wait again, {recovered.doubt} in doubt, 0 lost")
+    if recovered.restored or recovered.lost:
+        tell_restored(house, recovered)
+    if recovered.damaged:
+        warn(
+            f"subscribers/ledger.mark is damaged: whether this database knows all that was sent of mailing"
+            f" {', '.join(map(str, recovered.damaged))} cannot be told"
+        )
+
+
+def tell_restored(house: House, recovered: Recovery) -> None:
+    """This database was restored from before the last sending: who may have got it, and what to do."""
+    from broadcaster.mailing import fingerprint
+
+    warn(f"this database is older than the last sending ({moment(recovered.last, house.config.time.zone)})")
+    for number, doubt in recovered.restored.items():
+        of = house.ledger.mailing(number)
+        say(f"  mailing {number} of {of.statement}: {doubt:,} may have got it and are in doubt; it is {of.state.word}")
+    for stamp in recovered.lost:
+        name = next((slug for slug in house.workspace.slugs() if fingerprint(slug) == stamp.statement), "a statement")
+        say(f"  mailing {stamp.mailing} of {name} is not in it at all: who got it is not known here")
+    if any(recovered.restored.values()):
+        number = next(number for number, doubt in recovered.restored.items() if doubt)
+        say(f"  hint: `broadcaster resolve {number} --from-log FILE` asks the relay's log; or --accept, or --resend")
 
 
 def worked(house: House, numbers: list[int], *, since: int, wait: bool, quiet: bool = False) -> Turn:
