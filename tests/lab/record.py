@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,33 @@ class Session:
 
 def read(path: Path) -> Iterator[Message]:
     """The messages of a file, up to the last whole one."""
-    with path.open("rb") as file:
-        while (line := file.readline()).endswith(b"\n"):
-            head = json.loads(line)
-            data = file.read(head.pop("size"))
-            if file.read(1) != b"\n":
-                return
-            head["recipients"] = tuple(head["recipients"])
-            head["rcpt_options"] = tuple(head["rcpt_options"])
-            yield Message(data=data, **head)
+    return Tail(path).new()
+
+
+def _next(file: IO[bytes]) -> Message | None:
+    """The message that begins here, when all of it is there."""
+    line = file.readline()
+    if not line.endswith(b"\n"):
+        return None
+    head = json.loads(line)
+    data = file.read(head.pop("size"))
+    if file.read(1) != b"\n":
+        return None
+    head["recipients"] = tuple(head["recipients"])
+    head["rcpt_options"] = tuple(head["rcpt_options"])
+    return Message(data=data, **head)
+
+
+class Tail:
+    """The messages that were added to a file since it was last asked, as far as they are whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = 0
+
+    def new(self) -> Iterator[Message]:
+        with self._path.open("rb") as file:
+            file.seek(self._at)
+            while (message := _next(file)) is not None:
+                self._at = file.tell()
+                yield message

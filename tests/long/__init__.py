@@ -1,0 +1,1 @@
+"""Tests that take long, as scripts: each prints what it found, and ends with a status."""
