@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcaster.contrast import Colour, completed, contrast, faint, parsed, readable, written
+from broadcaster.contrast import NIGHT, Colour, completed, contrast, faint, parsed, readable, written
 from broadcaster.page import emptied
 from broadcaster.proof import prove
 from tests.test_layouts import LANGUAGES, laid_out
@@ -65,6 +65,7 @@ def test_letters_on_the_colour_of_a_theme_and_links_in_it_can_be_read(colour: Co
     assert letters is not None
     assert contrast(letters, colour) > 3.9
     assert link is None or contrast(link, WHITE) >= 4.5
+    assert contrast(parsed(theme["night_colour"]) or BLACK, parsed(NIGHT) or WHITE) >= 6
     assert completed({**theme, "link_colour": "#abc"})["link_colour"] == "#aabbcc"
 
 

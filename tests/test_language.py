@@ -189,6 +189,17 @@ def test_numbers_have_their_languages_digits() -> None:
     assert language.number(40000, "fr") == "40\u202f000"
 
 
+def test_a_list_is_numbered_in_its_languages_digits() -> None:
+    assert [language.counter(tag) for tag in ("ckb", "ar-IQ", "fa", "ar", "fr", "zz")] == [
+        "arabic-indic",
+        "arabic-indic",
+        "persian",
+        "decimal",
+        "decimal",
+        "decimal",
+    ]
+
+
 def test_a_language_has_a_name_for_staff_and_for_its_readers() -> None:
     assert language.name("ckb") == "Sorani Kurdish"
     assert language.name("ckb", "ckb") == "کوردیی ناوەندی"

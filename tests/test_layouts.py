@@ -276,6 +276,12 @@ def test_a_button_has_room_in_outlook_and_a_table_has_something_to_scroll_in() -
     assert re.search(r'<td class="figure"[^>]*white-space:nowrap', merge.html)
 
 
+def test_lists_and_footnotes_have_the_languages_digits() -> None:
+    merge = in_layout("", "ckb", body="1. one\n2. two[^1]\n\n[^1]: A note.\n")
+    assert "list-style-type:arabic-indic" in Page(merge.html).of("ol")[0]["style"]
+    assert re.search(r'<a href="#fn1"[^>]*>١</a>', merge.html)
+
+
 def test_a_language_without_a_catalogue_is_told_to_the_author() -> None:
     assert any("no words for sw" in remark for remark in in_layout("", "sw").remarks)
     assert not in_layout("", "fa").remarks

@@ -26,6 +26,9 @@ _LARGE_BOLD: Final = 18.66
 WHITE: Final = "#ffffff"
 # of letters on a light colour
 DARK: Final = "#1d2327"
+# the ground of a page in dark mode, and what links need on it
+NIGHT: Final = "#1f2428"
+_AT_NIGHT: Final = 6.0
 
 _HEX: Final = re.compile(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})")
 _RGB: Final = re.compile(r"rgb\(\s*(\d{1,3})\s*,?\s*(\d{1,3})\s*,?\s*(\d{1,3})\s*\)")
@@ -118,7 +121,7 @@ def readable(colour: Colour, beside: Collection[tuple[Colour, float]]) -> Colour
 
 
 def completed(theme: Mapping[str, str]) -> Mapping[str, str]:
-    """A theme with its colours in figures, and those that follow from them: of words on `colour`, and of links."""
+    """A theme with its colours in figures, and those that follow: of words on `colour`, of links by day and night."""
     whole = dict(theme)
     for key in KEYS:
         if found := parsed(theme.get(key, "")):
@@ -128,6 +131,8 @@ def completed(theme: Mapping[str, str]) -> Mapping[str, str]:
         whole["on_colour"] = WHITE if contrast(white, colour) >= min(TEXT, contrast(dark, colour)) else DARK
         if "link_colour" not in whole and contrast(colour, white) >= TEXT:
             whole["link_colour"] = whole["colour"]
+        night = readable(colour, [((parsed(NIGHT) or (0, 0, 0)), _AT_NIGHT)])
+        whole["night_colour"] = written(night or (255, 255, 255))
     return whole
 
 

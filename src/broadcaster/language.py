@@ -179,6 +179,21 @@ _ZEROS = {
     "adlm": 0x1E950,
 }
 
+# what CSS calls them (Counter Styles 3 §6.1)
+_COUNTERS = {
+    "arab": "arabic-indic",
+    "arabext": "persian",
+    "deva": "devanagari",
+    "beng": "bengali",
+    "mymr": "myanmar",
+}
+
+
+def counter(tag: str) -> str:
+    """How a list is numbered in a language's digits, as a value of CSS `list-style-type`."""
+    return _COUNTERS.get(locale(tag).default_numbering_system, "decimal")
+
+
 # The names people here use, where CLDR has others.
 _PLAIN_NAMES = {"ckb": "Sorani Kurdish", "ku": "Kurmanji Kurdish", "kmr": "Kurmanji Kurdish", "prs": "Dari"}
 

@@ -7,7 +7,7 @@ no empty paragraph, bullet or row is left. HTML and plain text are both made fro
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -62,10 +62,10 @@ def parted(tokens: Sequence[Token]) -> tuple[Sequence[Token], Sequence[Token]]:
     return tokens[:notes], tokens[notes:]
 
 
-def to_html(tokens: Sequence[Token]) -> str:
-    """The HTML of tokens."""
+def to_html(tokens: Sequence[Token], digits: Callable[[str], str] = str) -> str:
+    """The HTML of tokens, with numbers of footnotes in `digits`."""
     parser = _parser()
-    return str(parser.renderer.render(tokens, parser.options, {}))
+    return str(parser.renderer.render(tokens, parser.options, {"digits": digits}))
 
 
 @lru_cache(maxsize=1)
@@ -86,9 +86,11 @@ def _render_tag(_renderer: object, tokens: Sequence[Token], index: int, _options
     return tokens[index].content + "\n"
 
 
-def _render_caption(_renderer: object, tokens: Sequence[Token], index: int, _options: object, _env: object) -> str:
+def _render_caption(
+    _renderer: object, tokens: Sequence[Token], index: int, _options: object, env: Mapping[str, Callable[[str], str]]
+) -> str:
     """1 rather than [1]: a line can break before a bracket."""
-    return str(tokens[index].meta["id"] + 1)
+    return env["digits"](str(tokens[index].meta["id"] + 1))
 
 
 def _render_framed(renderer: Any, tokens: Sequence[Token], index: int, options: object, env: object) -> str:

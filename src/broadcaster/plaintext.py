@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from broadcaster import bidi
-from broadcaster.language import Direction, direction
+from broadcaster import language as tags
 from broadcaster.sentinel import ADDRESS, GIVEN, GIVEN_END, Sentinels
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def to_text(tokens: Iterable[Token], *, language: str, sentinels: Sentinels) -> 
 
 def to_texts(parts: Iterable[Iterable[Token]], *, language: str, sentinels: Sentinels) -> list[str]:
     """The same of several parts of one text, whose links are numbered throughout."""
-    writer = _Writer(direction(language), sentinels)
+    writer = _Writer(language, sentinels)
     texts = [writer.blocks(iter(tokens), tight=False) for tokens in parts]
     return ["".join(piece.text if piece.tag else piece.text.rstrip() + "\n" for piece in text) for text in texts]
 
@@ -62,8 +62,9 @@ def to_texts(parts: Iterable[Iterable[Token]], *, language: str, sentinels: Sent
 class _Writer:
     """Walks the tokens once. `_links` are the addresses named in the block at hand."""
 
-    def __init__(self, way: Direction, sentinels: Sentinels) -> None:
-        self._way = way
+    def __init__(self, language: str, sentinels: Sentinels) -> None:
+        self._language = language
+        self._way = tags.direction(language)
         self._sentinels = sentinels
         self._links: list[str] = []
         self._numbered = 0
@@ -145,7 +146,7 @@ class _Writer:
             if token.type == "tag":
                 pieces.append(_Piece(token.content, tag=True))
                 continue
-            bullet = "- " if bullets else f"{number}. "
+            bullet = "- " if bullets else f"{tags.digits(str(number), self._language)}. "
             number += 1
             item = _trimmed(self.blocks(rest, tight=tight))
             pieces += _prefixed(item, bullet, " " * len(bullet)) or [_Piece(bullet)]

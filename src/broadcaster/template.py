@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["MergeTemplate", "lay_out"]
 
 # what a layout reads that is the same for everyone
-_NAMES: Final = ("statement", "sender", "theme", "language", "direction", "start", "end")
+_NAMES: Final = ("statement", "sender", "theme", "language", "direction", "start", "end", "numerals")
 # Gmail drops a <style> of more than 16 KB and clips a mail at 102 KB; what is far beyond is an accident or an attack.
 _STYLE_LIMIT: Final = 32_768
 _HTML_LIMIT: Final = 1_000_000
@@ -123,6 +123,7 @@ class _LayOut:
             "direction": self._direction,
             "start": start,
             "end": end,
+            "numerals": tags.counter(language),
             "sender": sandbox.Record(settings.get("sender", {})),
             "theme": sandbox.Fields(completed(settings.get("theme", {}))),
             "statement": sandbox.Told(self._facts(), self._written(), self._heading),
@@ -140,7 +141,8 @@ class _LayOut:
         bidi.isolate(tokens, self._direction, self._sentinels)
         parts = markdown.parted(tokens)
         folder = part.file.rpartition("/")[0]
-        told = [self._pictured(self._said(markdown.to_html(each), html.escape), folder) for each in parts]
+        pages = [markdown.to_html(each, lambda number: tags.digits(number, self._language)) for each in parts]
+        told = [self._pictured(self._said(each, html.escape), folder) for each in pages]
         page = self._pictured(self._laid_in("html", told), "templates")
         plain = plaintext.to_texts(parts, language=self._language, sentinels=self._sentinels)
         text = self._ordered("txt", [self._said(each, str) for each in plain])
