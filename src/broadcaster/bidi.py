@@ -55,7 +55,7 @@ _RUNS: Final[dict[Direction, re.Pattern[str]]] = {
 }
 _PLAIN_GROUPS: Final = re.compile(_GROUPS)
 # the letters of an address say nothing of the text it stands in
-_ADDRESSES: Final = re.compile(r"(?:https?://|www\.)[^\s\0]+|[^\s@\0]+@[\w-]+\.[\w.-]+")
+_ADDRESSES: Final = re.compile(r"(?:https?://|www\.)[^\s\0]+|(?<![^\s@\0])[^\s@\0]++@[\w-]+\.[\w.-]+")
 # A phone number stays on one line; what is longer may not, or a phone would have to scroll.
 _UNBROKEN: Final = 24
 _BLOCKS: Final = ("paragraph_open", "heading_open")
@@ -85,14 +85,14 @@ def _letters(text: str) -> list[Direction]:
 def ordered(line: str, default: Direction, sentinels: Sentinels) -> str:
     """A plain line that mail programs order rightly: they go by its first strong letter (UAX #9 P2, P3).
 
-    It goes the way of most of its letters. A value may be a name in any script: it must not decide.
+    It goes the way of its page, unless it is foreign. A value may be a name in any script: it must not decide.
     Ordering twice changes nothing.
     """
 
     def bare(text: str) -> str:
         return sentinels.any.sub(lambda found: "" if sentinels.read(found[0])[0] in TAGS else "\0", text)
 
-    wanted = lean(bare(line), default)
+    wanted = _OTHER[default] if _foreign(bare(line), _OTHER[default]) else default
     if wanted == "rtl":
         line = _PLAIN_GROUPS.sub(lambda found: _LRM + found[0], line)
     values = bare(line)
@@ -107,7 +107,9 @@ def isolate(tokens: Sequence[Token], document: Direction, sentinels: Sentinels) 
         if token.type == "inline" and token.children:
             block = tokens[number - 1] if tokens[number - 1].type in _BLOCKS and not tokens[number - 1].hidden else None
             words = "".join(child.content for child in token.children if child.type in ("text", "code_inline"))
-            inner = block is not None and _foreign(words, _OTHER[document], sentinels)
+            plain = sentinels.any.sub("", words)
+            # a name alone may as well be at home here
+            inner = block is not None and len(plain.split()) > 1 and _foreign(plain, _OTHER[document])
             if inner and block is not None:
                 block.attrSet("dir", _OTHER[document])
             token.children = _parted(token.children, _OTHER[document] if inner else document, sentinels)
@@ -118,12 +120,11 @@ def isolate(tokens: Sequence[Token], document: Direction, sentinels: Sentinels) 
             token.attrSet("style", "text-align:right")
 
 
-def _foreign(words: str, other: Direction, sentinels: Sentinels) -> bool:
-    """Whether a block is of the other direction, but for a name: one name, or a few, may as well be at home here."""
-    plain = sentinels.any.sub("", words)
-    letters, number = _letters(plain), len(plain.split())
+def _foreign(words: str, other: Direction) -> bool:
+    """Whether a text is of the other direction: all of it, or a sentence but for a name."""
+    letters = _letters(words)
     share = letters.count(other) / len(letters) if letters else 0
-    return (number > 1 and share == 1) or (number > 5 and share > 0.8 and letters[0] == other)
+    return share == 1 or (share > 0.8 and letters[0] == other and len(words.split()) > 5)
 
 
 @dataclass(slots=True)
