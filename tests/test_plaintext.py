@@ -185,3 +185,11 @@ def test_any_text_has_a_text_part(markdown: str, language: str) -> None:
 )
 def test_links_and_images_written_as_html_are_not_lost(markdown: str, text: str) -> None:
     assert text_of(markdown) == text
+
+
+def test_numbers_and_colons_are_those_of_the_language() -> None:
+    source = "1. [a](https://e.example/a)\n1. b\n\n[Donner](https://e.example/)\n"
+    assert text_of(source, "ckb") == "١. a:\n   https://e.example/a\n٢. b\n\nDonner:\nhttps://e.example/\n\n"
+    assert text_of("Go [a](https://e.example/a) now", "fa") == "Go a [۱] now\n[۱] https://e.example/a\n\n"
+    assert "Donner\u00a0:\nhttps://e.example/" in text_of(source, "fr")
+    assert "Lieu\u00a0: Bassora" in text_of("| a | Lieu |\n|---|---|\n| x | Bassora |\n", "fr-CA")

@@ -124,7 +124,7 @@ def _foreign(words: str, other: Direction) -> bool:
     """Whether a text is of the other direction: all of it, or a sentence but for a name."""
     letters = _letters(words)
     share = letters.count(other) / len(letters) if letters else 0
-    return share == 1 or (share > 0.8 and letters[0] == other and len(words.split()) > 5)
+    return share == 1 or (share > 0.8 and letters[0] == other and len(words.split()) >= 5)
 
 
 @dataclass(slots=True)

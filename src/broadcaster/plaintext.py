@@ -65,6 +65,8 @@ class _Writer:
     def __init__(self, language: str, sentinels: Sentinels) -> None:
         self._language = language
         self._way = tags.direction(language)
+        # French writes a space before it, at which no line breaks
+        self._colon = "\u00a0:" if language.split("-")[0] == "fr" else ":"
         self._sentinels = sentinels
         self._links: list[str] = []
         self._numbered = 0
@@ -125,7 +127,7 @@ class _Writer:
         words, href = self._inline(inline, plain=True), _shown(str(link.attrs.get("href", "")))
         if not words or words == href or not href:
             return self._given("", href) or words
-        return words + self._given("\n" if words[-1] in ":.!?؟…" else ":\n", href)
+        return words + self._given("\n" if words[-1] in ":.!?؟…" else f"{self._colon}\n", href)
 
     def _heading(self, level: str, inline: Sequence[Token]) -> list[_Piece]:
         lines = self._lines(self._inline(inline))
@@ -146,7 +148,7 @@ class _Writer:
             if token.type == "tag":
                 pieces.append(_Piece(token.content, tag=True))
                 continue
-            bullet = "- " if bullets else f"{tags.digits(str(number), self._language)}. "
+            bullet = "- " if bullets else f"{self._digits(number)}. "
             number += 1
             item = _trimmed(self.blocks(rest, tight=tight))
             pieces += _prefixed(item, bullet, " " * len(bullet)) or [_Piece(bullet)]
@@ -175,7 +177,9 @@ class _Writer:
 
     def _row(self, heads: Sequence[str], cells: Sequence[str]) -> list[_Piece]:
         filled = [(head, cell) for head, cell in zip(heads, cells, strict=False) if cell]
-        lines = [f"{head}: {cell}" if head and number else cell for number, (head, cell) in enumerate(filled)]
+        lines = [
+            f"{head}{self._colon} {cell}" if head and number else cell for number, (head, cell) in enumerate(filled)
+        ]
         joined = [" — ".join(lines)] if len(heads) == 2 and lines else lines
         return _prefixed(self._noted([_Piece(self._ordered(line)) for line in joined]), "- ", "  ")
 
@@ -225,7 +229,7 @@ class _Writer:
             return words + self._given(" <", shown, ">")
         self._links.append(shown)
         self._numbered += 1
-        return f"{words} [{self._numbered}]"
+        return f"{words} [{self._digits(self._numbered)}]"
 
     def _given(self, before: str, shown: str, after: str = "") -> str:
         """An address with what is written around it, all of which goes where a field or branch gives none."""
@@ -256,9 +260,12 @@ class _Writer:
     def _noted(self, pieces: list[_Piece]) -> list[_Piece]:
         """The block, and below it the addresses it names."""
         first = self._numbered - len(self._links) + 1
-        notes = [_Piece(f"[{number}] {href}") for number, href in enumerate(self._links, start=first)]
+        notes = [_Piece(f"[{self._digits(number)}] {href}") for number, href in enumerate(self._links, start=first)]
         self._links.clear()
         return pieces + notes
+
+    def _digits(self, number: int) -> str:
+        return tags.digits(str(number), self._language)
 
     def _ordered(self, line: str) -> str:
         return bidi.ordered(line, self._way, self._sentinels)
