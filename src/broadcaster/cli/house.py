@@ -128,7 +128,7 @@ class House:
         ways = [
             Way(relay.name, relay.connections, functools.partial(self.transport, relay)) for relay in self.config.relays
         ]
-        return LocalEngine(ways, courier)
+        return LocalEngine(ways, courier, clock=self.clock)
 
     def transport(self, relay: Relay) -> Transport:
         """A connection to a relay, not opened yet."""
