@@ -105,3 +105,10 @@ def test_the_filters_of_a_field_are_known() -> None:
     source = '{{ subscriber.a | trim | money("IQD") }}{% set b = subscriber.b %}{{ b | date }}{{ "x" | upper }}'
     assert filtered([source]) == {("a", "trim"), ("a", "money"), ("b", "date")}
     assert Environment().parse(source)
+
+
+def test_a_field_that_opens_many_branches_alone_is_tried_with_each_value() -> None:
+    source = "".join(f'{{% if subscriber.city == "c{n}" %}}a{{% endif %}}' for n in range(500))
+    found = choices([source])
+    assert found.whole
+    assert {f"c{n}" for n in range(500)} <= {each.get("city") for each in found.tried({})}

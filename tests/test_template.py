@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -583,6 +584,12 @@ def test_a_link_may_differ_by_branch() -> None:
     merge = laid("[x]({% if subscriber.city %}https://y.example/{% else %}{{ subscriber.site }}{% endif %})\n")
     assert 'href="https://e.example/"' in shown(merge, site="https://e.example/")
     assert 'href="https://y.example/"' in shown(merge, city="Basra", site="https://e.example/")
+
+
+def test_more_values_than_a_mail_can_show_are_refused_before_they_cost_minutes() -> None:
+    began = time.process_time()
+    error = refused("{{ subscriber.city }}\n" * 10_000)
+    assert (error.where, time.process_time() - began < 5) == ("statements/june/en.md:3004", True)
 
 
 def test_what_is_no_character_is_not_taken_for_a_mark_of_ours() -> None:

@@ -11,11 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from broadcaster.reads import tree
+
 if TYPE_CHECKING:
     from jinja2 import nodes
 
 # combinations of one part that are tried; one costs about a millisecond
 MOST: Final = 256
+# of one field that decides alone: each value opens a branch of its own
+MOST_ALONE: Final = 1_000
 # a value that no condition names
 OTHER: Final = "Xxxxxxxxxxxx"
 
@@ -37,6 +41,11 @@ class Choices:
             number *= len(values)
         return number
 
+    @property
+    def whole(self) -> bool:
+        """Whether all combinations are tried."""
+        return self.number <= (MOST_ALONE if len(self.deciding) == 1 else MOST)
+
     def tried(self, longest: Values) -> Iterator[Values]:
         """People to try: each combination with the other fields empty, and with the longest value each has."""
         full = {name: longest.get(name, OTHER) for name in self.plain}
@@ -48,7 +57,7 @@ class Choices:
 
     def _rows(self) -> Iterator[Values]:
         names = list(self.deciding)
-        if self.number <= MOST:
+        if self.whole:
             for values in itertools.product(*self.deciding.values()):
                 yield dict(zip(names, values, strict=True))
             return
@@ -72,12 +81,9 @@ class Choices:
 
 def choices(texts: Iterable[str], longest: Values | None = None) -> Choices:
     """What decides the conditions of a part's texts. `longest` is the longest real value of each field."""
-    from jinja2 import Environment
-
-    environment = Environment(autoescape=True)
     reader = _Reader()
     for text in texts:
-        reader.read(environment.parse(text))
+        reader.read(tree(text))
     deciding = {}
     for name in sorted(reader.named):
         other = (longest or {}).get(name, OTHER)
@@ -92,30 +98,30 @@ class _Reader:
         self.fields: set[str] = set()
         self.named: dict[str, set[str]] = {}
 
-    def read(self, tree: nodes.Template) -> None:
+    def read(self, whole: nodes.Template) -> None:
         from jinja2 import nodes as n
 
-        names = _aliases(tree)
-        self.fields |= _fields(tree, {})
-        tests: list[nodes.Node] = [node.test for node in tree.find_all(n.If)]
-        tests += [node.test for node in tree.find_all(n.CondExpr)]
-        for loop in tree.find_all(n.For):
+        names = _aliases(whole)
+        self.fields |= _fields(whole, {})
+        tests: list[nodes.Node] = [node.test for node in whole.find_all(n.If)]
+        tests += [node.test for node in whole.find_all(n.CondExpr)]
+        for loop in whole.find_all(n.For):
             tests += [loop.iter, *([loop.test] if loop.test is not None else [])]
         looked_at = set().union(*(_fields(test, names) for test in tests)) if tests else set()
         # what is set may be a condition: {% set near = subscriber.city == "Basra" %}{% if near %}
-        tests += [node.node for node in tree.find_all(n.Assign) if _fields(node.node, names) & looked_at]
+        tests += [node.node for node in whole.find_all(n.Assign) if _fields(node.node, names) & looked_at]
         for test in tests:
             constants = set(_constants(test))
             for name in _fields(test, names) & looked_at:
                 self.named.setdefault(name, set()).update(constants)
 
 
-def _aliases(tree: nodes.Template) -> Mapping[str, frozenset[str]]:
+def _aliases(whole: nodes.Template) -> Mapping[str, frozenset[str]]:
     """Names set or looped from fields, and the fields they come from."""
     from jinja2 import nodes as n
 
-    bound: list[tuple[nodes.Node, nodes.Node]] = [(node.target, node.node) for node in tree.find_all(n.Assign)]
-    bound += [(node.target, node.iter) for node in tree.find_all(n.For)]
+    bound: list[tuple[nodes.Node, nodes.Node]] = [(node.target, node.node) for node in whole.find_all(n.Assign)]
+    bound += [(node.target, node.iter) for node in whole.find_all(n.For)]
     names: dict[str, frozenset[str]] = {}
     while True:
         before = dict(names)
@@ -160,15 +166,12 @@ def _constants(node: nodes.Node) -> Iterator[str]:
 
 def filtered(texts: Iterable[str]) -> frozenset[tuple[str, str]]:
     """(field, filter) for each filter that a field goes through."""
-    from jinja2 import Environment
     from jinja2 import nodes as n
 
-    environment = Environment(autoescape=True)
     found: set[tuple[str, str]] = set()
     for text in texts:
-        tree = environment.parse(text)
-        names = _aliases(tree)
-        for node in tree.find_all(n.Filter):
+        names = _aliases(tree(text))
+        for node in tree(text).find_all(n.Filter):
             base: Any = node.node
             while isinstance(base, n.Filter):
                 base = base.node

@@ -29,6 +29,8 @@ _SCOPES = frozenset(["file", "for", "block", "macro", "call", "with"])
 _OTHER_BLOCKS = frozenset(["block", "call", "filter", "autoescape", "macro", "with"])
 # What these hold goes through a function, which would find a sentinel where it expects the value.
 _CLOSED = frozenset(["filter", "set"])
+# each costs a few milliseconds wherever it goes, and what is beyond is shown by no mail program
+_MOST: Final = 3_000
 _GETTEXT = ("_", "gettext", "ngettext")
 # nobody types these (Unicode §23.7): they are marks of our own beside sentinels
 _NO_CHARACTER = re.compile("[\ufdd0-\ufdef]")
@@ -128,6 +130,12 @@ class Deferral:
             )
             self._check(trial, deferred.where)
         self._tags.append(deferred)
+        if len(self._tags) > _MOST:
+            raise StatementError(
+                f"has more than {_MOST:,} values and conditions",
+                where=deferred.where,
+                hint="Gmail shows 102 KB of a mail: write less, or several statements",
+            )
         return len(self._tags) - 1
 
     def alias(self, name: str) -> str:

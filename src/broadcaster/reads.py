@@ -7,10 +7,10 @@ template's tree is walked; of the template nothing is rendered, of a condition w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from jinja2 import nodes
@@ -32,24 +32,31 @@ class Reads:
     holes: frozenset[str]
 
 
-# a rule asks of a text what another asked before
+# what one rule asks of a text, others ask too
+@lru_cache(maxsize=16)
+def tree(text: str) -> nodes.Template:
+    """A merge template's text as a tree, which nobody changes."""
+    from jinja2 import Environment
+
+    return Environment(autoescape=True).parse(text)
+
+
 @lru_cache(maxsize=64)
 def reads(text: str) -> Reads:
     """What a merge template's text reads."""
-    from jinja2 import Environment, nodes
+    from jinja2 import nodes
 
-    tree = Environment(autoescape=True).parse(text)
-    named: list[tuple[str, str]] = []
-    for kind in (nodes.Getattr, nodes.Getitem):
-        for node in tree.find_all(kind):
-            base = getattr(node, "node", None)
-            if isinstance(base, nodes.Name) and (name := _name(node)) is not None:
-                named.append((base.name, name))
+    whole = tree(text)
+    named: set[tuple[str, str]] = set()
+    for node in whole.find_all((nodes.Getattr, nodes.Getitem)):
+        base = getattr(node, "node", None)
+        if isinstance(base, nodes.Name) and (name := _name(node)) is not None:
+            named.add((base.name, name))
     return Reads(
         links=frozenset(name for base, name in named if base == "links"),
         lists=frozenset(name for base, name in named if base == "list"),
         fields=frozenset(name for base, name in named if base == "subscriber"),
-        holes=frozenset(_Walk().holes(tree, _NONE)),
+        holes=_Walk().holes(whole, _NONE),
     )
 
 
@@ -167,7 +174,7 @@ class _Walk:
                 sides = [_field(side) for side in (test.expr, test.ops[0].expr)]
                 compared = frozenset(name for name in sides if name is not None)
                 # what is lacking is unequal to everything, and false in every other comparison
-                if len(compared) > 1:
+                if compared:
                     return (_NONE, compared) if test.ops[0].op in ("ne", "notin") else (compared, _NONE)
         if (name := _field(test)) is not None:
             return frozenset([name]), _NONE
@@ -200,12 +207,29 @@ def _tried(test: nodes.Node) -> tuple[_Names, _Names]:
     if len(fields) != 1 or others:
         return _NONE, _NONE
     sandbox = for_merging()
-    said = nodes.CondExpr(deepcopy(test), nodes.Const("1"), nodes.Const(""))
-    tree = nodes.Template([nodes.Output([said], lineno=1)], lineno=1)
-    tree.set_environment(sandbox)
     try:
-        code = sandbox.compile(tree)
+        # compiling changes the nodes it is given
+        said = nodes.CondExpr(_copied(test), nodes.Const("1"), nodes.Const(""))
+        whole = nodes.Template([nodes.Output([said], lineno=1)], lineno=1)
+        whole.set_environment(sandbox)
+        code = sandbox.compile(whole)
         holds = sandbox.template_class.from_code(sandbox, code, {}).render({"subscriber": Fields()})
     except Exception:  # a filter that is none, or one that cannot do without: nothing follows from that
         return _NONE, _NONE
     return (_NONE, fields) if holds else (fields, _NONE)
+
+
+def _copied(node: nodes.Node) -> Any:
+    """A node with copies of those below it; not of its environment, which is as large as Jinja."""
+    twin = copy(node)
+    for name, value in node.iter_fields():
+        setattr(twin, name, _copied_value(value))
+    return twin
+
+
+def _copied_value(value: object) -> object:
+    from jinja2 import nodes
+
+    if isinstance(value, list):
+        return [_copied_value(each) for each in value]
+    return _copied(value) if isinstance(value, nodes.Node) else value

@@ -384,6 +384,7 @@ class Reach:
 
     def __init__(self, sandbox: Sandbox, known: frozenset[str]) -> None:
         self._sandbox = sandbox
+        self._passed: set[str] = set()
         self._names = {
             "subscriber": known | {"email", "name", "language", "timezone"},
             "links": frozenset(["leave", "web_copy"]),
@@ -392,6 +393,8 @@ class Reach:
 
     def check(self, source: str, where: str) -> None:
         """Raises StatementError, with the nearest name as a hint."""
+        if source in self._passed:
+            return
         try:
             tree = self._sandbox.parse(source)
         except TemplateSyntaxError as error:
@@ -412,6 +415,7 @@ class Reach:
         self._filters(tree, where)
         for comparison in tree.find_all(nodes.Compare):
             self._comparison(comparison, where)
+        self._passed.add(source)
 
     def _filters(self, tree: nodes.Template, where: str) -> None:
         for node in (*tree.find_all(nodes.Filter), *tree.find_all(nodes.Test)):

@@ -92,7 +92,7 @@ class Trials:
         address, now = str(self.house.config.sender.address), self.house.now
         longest = self.people.longest.get(merge.language, {})
         choices = branches.choices((merge.subject, merge.html, merge.text), longest)
-        if choices.number > branches.MOST:
+        if not choices.whole:
             self.untried[merge.language] = choices.number
         persons = [nobody(address, merge.language)]
         persons += [made_up(address, merge.language, values) for values in choices.tried(longest)]
