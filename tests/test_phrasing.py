@@ -6,7 +6,7 @@ import datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from broadcaster import message, phrasing
@@ -81,6 +81,24 @@ def test_no_value_breaks_a_filter_and_what_is_not_read_is_left_alone(value: str,
     for name, arguments in (("money", ("IQD",)), ("number", ()), ("number", (2,)), ("date", ("full",))):
         written = made[name](value, *arguments)
         assert written == value or phrasing.understood(name, value)
+
+
+@given(
+    st.from_regex(r"[+-]?[0-9٠-٩]{1,40}([.,٫][0-9]{0,30})?", fullmatch=True) | st.floats() | st.integers(),
+    TAGS,
+)
+@example("9" * 26, "en")
+@example(1e300, "en")
+@example(1e-300, "ar")
+def test_a_number_of_any_length_is_written_whole_or_as_it_was_typed(value: object, tag: str) -> None:
+    made = phrasing.filters(tag, lambda _: False, "")
+    known = phrasing.as_number(value)
+    for name, arguments in (("money", ("IQD",)), ("number", (0,)), ("number", (9,))):
+        written = made[name](value, *arguments)
+        assert known is not None or written == str(value)
+    if known is not None:
+        digits = "".join(str(int(sign)) for sign in made["number"](value) if sign.isdigit())
+        assert digits.strip("0") == f"{abs(known):f}".replace(".", "").strip("0")
 
 
 @given(st.decimals(-(10**9), 10**9, places=2), TAGS)

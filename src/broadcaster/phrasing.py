@@ -18,6 +18,8 @@ from broadcaster import language as tags
 
 # no sum, date or name is longer; parsing more would cost every copy
 _LONGEST: Final = 64
+# of a number, on each side of its point and altogether: no sum has more, and decimal arithmetic keeps 28
+_DIGITS: Final = 18
 _DIGIT: Final = re.compile(r"\d")
 _SPACES: Final = re.compile(r"[\s\u00a0\u202f\u2009'’]")
 _PLAIN: Final = re.compile(r"[+-]?\d+(?:\.\d+)?")
@@ -42,20 +44,27 @@ Filter = Callable[..., Any]
 def as_number(value: object) -> Decimal | None:
     """What a person's cell says, None where it says nothing, or two things: 25000, 25,000.50, ٢٥٬٠٠٠, 25 000."""
     if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
-        number = Decimal(str(value))
-        return number if number.is_finite() else None
+        return _exact(Decimal(value) if isinstance(value, int) else Decimal(str(value)))
     if not isinstance(value, str) or len(value) > _LONGEST:
         return None
     text = _western(value).replace("٫", ".").replace("٬", ",").replace("\u2212", "-")
     text = _SPACES.sub("", text.strip("\u200e\u200f\u061c \t"))
     if _EITHER.fullmatch(text):
         # where Arabic signs stood there is no doubt
-        return Decimal(text) if "٫" in value else None
+        return _exact(Decimal(text)) if "٫" in value else None
     if _PLAIN.fullmatch(text):
-        return Decimal(text)
+        return _exact(Decimal(text))
     if found := _GROUPED.fullmatch(text):
-        return Decimal(text.replace(found["sign"], "").replace(",", "."))
-    return Decimal(text.replace(",", ".")) if _COMMA.fullmatch(text) else None
+        return _exact(Decimal(text.replace(found["sign"], "").replace(",", ".")))
+    return _exact(Decimal(text.replace(",", "."))) if _COMMA.fullmatch(text) else None
+
+
+def _exact(number: Decimal) -> Decimal | None:
+    """The number, None where writing it would round what was typed, or fail: an identifier, or an accident."""
+    _, digits, exponent = number.as_tuple()
+    if not isinstance(exponent, int) or exponent < -_DIGITS or len(digits) + max(exponent, 0) > _DIGITS:
+        return None
+    return number
 
 
 def as_date(value: object) -> datetime.date | None:
