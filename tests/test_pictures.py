@@ -172,6 +172,20 @@ def test_no_name_leads_out_of_the_folders_for_it(tmp_path: Path, name: str) -> N
     assert "root:" not in str(error.value)
 
 
+def test_a_link_that_leads_to_itself_is_an_error_that_names_it(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    folder = tmp_path / "statements/june"
+    folder.mkdir(parents=True)
+    (tmp_path / "broadcaster.toml").write_text(SETTINGS)
+    (folder / "en.md").symlink_to("en.md")
+    (folder / "a.png").symlink_to("b.png")
+    (folder / "b.png").symlink_to("a.png")
+    for read in (lambda: place.statement("june"), lambda: place.asset("statements/june/a.png")):
+        with pytest.raises(StatementError) as error:
+            read()
+        assert error.value.where in ("statements/june/en.md", "statements/june/a.png")
+
+
 def test_a_name_composed_or_not_is_the_same_file(tmp_path: Path) -> None:
     folder = tmp_path / "statements/june"
     folder.mkdir(parents=True)

@@ -309,6 +309,10 @@ def _inside(path: Path, folder: Path) -> Path:
     """The path with every link resolved, if that lies inside the folder."""
     try:
         real = path.resolve()
+    except RuntimeError:
+        raise StatementError(
+            "is a link that leads to itself", where=_named(path, folder), hint="put the file itself there"
+        ) from None
     except (OSError, ValueError):
         raise StatementError("is no usable file name", where=repr(path.name)) from None
     if not real.is_relative_to(folder.resolve()):
