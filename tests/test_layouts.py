@@ -276,6 +276,32 @@ def test_a_button_has_room_in_outlook_and_a_table_has_something_to_scroll_in() -
     assert re.search(r'<td class="figure"[^>]*white-space:nowrap', merge.html)
 
 
+@pytest.mark.parametrize(
+    ("layout", "remark"),
+    [
+        (
+            "{% extends 'base.txt' %}\n\n{% block boby %}x{% endblock %}",
+            "templates/statement.txt:3: base.txt has no block boby (did you mean body?)",
+        ),
+        (
+            "{% extends 'base.txt' %}\n<p>Hello</p>",
+            "templates/statement.txt:2: text outside of blocks is not shown: put it into one",
+        ),
+        (
+            "{{ statement.title }}",
+            "templates/statement.txt does not show the text: it has no {{ statement.body }}",
+        ),
+    ],
+)
+def test_what_a_layout_leaves_out_is_told_to_the_author(layout: str, remark: str) -> None:
+    assert in_layout(layout, "en").remarks == (remark,)
+
+
+def test_a_block_within_a_block_is_at_its_place() -> None:
+    block = "{% block body %}{{ super() }}{% block more %}x{% endblock %}{% endblock %}"
+    assert not in_layout(f"{{# c #}}\n{{% extends 'base.txt' %}}\n{{# c #}}\n{block}\n", "en").remarks
+
+
 def test_lists_and_footnotes_have_the_languages_digits() -> None:
     merge = in_layout("", "ckb", body="1. one\n2. two[^1]\n\n[^1]: A note.\n")
     assert "list-style-type:arabic-indic" in Page(merge.html).of("ol")[0]["style"]
@@ -289,7 +315,9 @@ def test_a_language_without_a_catalogue_is_told_to_the_author() -> None:
 
 def test_a_word_that_a_catalogue_lacks_is_told_to_the_author() -> None:
     merge = in_layout('{{ _("Donate") }}\n{{ _("Leave this list") }}\n')
-    assert [remark for remark in merge.remarks if "Donate" in remark] == list(merge.remarks)
+    assert [remark for remark in merge.remarks if "words for" in remark] == [
+        "templates/locale/ has no ar words for “Donate”"
+    ]
     assert merge.text.startswith("Donate")
 
 

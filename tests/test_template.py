@@ -182,7 +182,7 @@ def test_words_with_gaps_for_the_recipient_are_filled_later() -> None:
 
 
 def test_without_words_for_a_language_the_footer_is_english_and_that_is_said() -> None:
-    merge = laid("x\n", page("{{ _('Leave') }}"), language="ckb")
+    merge = laid("x\n", page(f"{{{{ _('Leave') }}}}{BODY}"), language="ckb")
     assert "Leave" in merge.html
     assert merge.remarks == ("templates/locale/ has no words for ckb: the footer is in English",)
 

@@ -336,6 +336,7 @@ def _colours(case: Case) -> Iterator[Finding]:
 
 
 # the settings that are behind text
+_IN_LAYOUT: Final = re.compile(r"(?P<file>templates/[^:]+):(?P<line>\d+): (?P<says>.*)")
 _GROUNDS: Final = frozenset(["background", "colour"])
 
 
@@ -373,7 +374,12 @@ def _around(case: Case, merge: MergeTemplate, part: Part) -> Iterator[Finding]:
     words = [remark for remark in merge.remarks if remark.startswith("templates/locale/")]
     for remark in merge.remarks:
         if remark not in words:
-            yield found("layout", remark, part.file)
+            place = _IN_LAYOUT.fullmatch(remark)
+            yield (
+                found("layout", place["says"], place["file"], int(place["line"]))
+                if place
+                else found("layout", remark, part.file)
+            )
     sender = case.config.sender
     worded = {"sender.name": sender.name.by_language, "sender.postal_address": sender.postal_address.by_language}
     worded |= {f"the title of the list {of.name}": of.titles for of in case.lists}

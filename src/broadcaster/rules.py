@@ -182,9 +182,10 @@ RULES: Final[Mapping[str, Rule]] = {
     ),
     "layout": Rule(
         _W,
-        "What the layout does survives the mailbox programs.",
-        "Rules that depend on siblings stay in a `<style>`, which some programs drop.",
-        "Give the element a class and a rule of its own.",
+        "All that the layout says and does reaches the reader.",
+        "Rules that depend on siblings stay in a `<style>`, which some programs drop. A block that `base.html` does not"
+        " have, and text outside of blocks, are left out without a word.",
+        "Give the element a class and a rule of its own; name the block as `base.html` does.",
     ),
     # for every reader
     "image": Rule(

@@ -31,6 +31,9 @@ from broadcaster.restoration import Restoration
 from broadcaster.sentinel import Kind, Sentinels
 
 if TYPE_CHECKING:
+    from jinja2 import nodes
+
+    from broadcaster.sandbox import Sandbox
     from broadcaster.statement import Part
 
 __all__ = ["MergeTemplate", "lay_out"]
@@ -277,6 +280,10 @@ class _LayOut:
         if notes not in page:
             statement["body"] = _Body(body + notes)
             page = self._page(kind)
+        if body not in page:
+            self._remarks.append(
+                f"templates/{self._layout(kind)} does not show the text: it has no {{{{ statement.body }}}}"
+            )
         return page
 
     def _ordered(self, kind: str, told: Sequence[str]) -> str:
@@ -289,7 +296,16 @@ class _LayOut:
         )
 
     def _page(self, kind: str) -> str:
-        """The part in its layout. A layout without a .txt of its own has statement.txt."""
+        """The part in its layout."""
+        name = self._layout(kind)
+        with self._translated(f"templates/{name}"):
+            self._pages.refill()
+            page = self._whole(self._pages.get_template(name).render())
+        self._remarks += _unseen(name, self._layouts, self._pages)
+        return page
+
+    def _layout(self, kind: str) -> str:
+        """The file of the layout. One without a .txt of its own has statement.txt."""
         name = f"{self._part.layout}.{kind}"
         if name not in self._layouts and kind == "txt" and f"{self._part.layout}.html" in self._layouts:
             name = "statement.txt"
@@ -300,9 +316,7 @@ class _LayOut:
                 where=self._part.where("layout"),
                 hint=f"there are {', '.join(there)}" if there else "put one into templates/",
             )
-        with self._translated(f"templates/{name}"):
-            self._pages.refill()
-            return self._whole(self._pages.get_template(name).render())
+        return name
 
     def _whole(self, text: str) -> str:
         if self._sentinels.wounded(text):
@@ -387,6 +401,47 @@ class _LayOut:
                 f"writing styles into the elements loses {what}", where=file, hint="close every element"
             )
         return inlined
+
+
+def _unseen(name: str, layouts: Mapping[str, str], pages: Sandbox) -> Iterator[str]:
+    """What of a layout Jinja leaves out without a word, because the layout that it extends has no place for it."""
+    from jinja2 import nodes
+
+    from broadcaster.sandbox import near
+
+    chain: list[nodes.Template] = []
+    names = [name]
+    while names[-1] in layouts and len(chain) < len(layouts):
+        chain.append(pages.parse(layouts[names[-1]]))
+        extends = chain[-1].find(nodes.Extends)
+        if extends is None or not isinstance(extends.template, nodes.Const):
+            break
+        names.append(str(extends.template.value))
+    for place, tree in enumerate(chain[:-1]):
+        file, parent = names[place], names[place + 1]
+        there = {block.name for above in chain[place + 1 :] for block in above.find_all(nodes.Block)}
+        line = next(extends.lineno for extends in tree.find_all(nodes.Extends))
+        for node in tree.body:
+            if isinstance(node, nodes.Block) and node.name not in there:
+                yield f"templates/{file}:{node.lineno}: {parent} has no block {node.name} ({near(node.name, there)})"
+            elif isinstance(node, nodes.Output) and node.lineno >= line and _says(node):
+                yield f"templates/{file}:{_line(node)}: text outside of blocks is not shown: put it into one"
+
+
+def _line(output: nodes.Output) -> int:
+    """Where its first words are: a text begins right behind what is before it."""
+    from jinja2 import nodes
+
+    first = output.nodes[0]
+    text = first.data if isinstance(first, nodes.TemplateData) else ""
+    return output.lineno + text.count("\n", 0, len(text) - len(text.lstrip()))
+
+
+def _says(output: nodes.Output) -> bool:
+    """Whether anything but white space is printed."""
+    from jinja2 import nodes
+
+    return any(not isinstance(node, nodes.TemplateData) or node.data.strip() for node in output.nodes)
 
 
 _STYLES: Final = frozenset(["style"])
