@@ -28,28 +28,34 @@ PAGE = """\
 <meta name="viewport" content="width=device-width">
 <title>broadcaster: what was sent</title>
 <style>
-  body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem; padding: 0 1rem; color: #222 }}
+  :root {{ color-scheme: light dark }}
+  body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem; padding: 0 1rem }}
   h2 {{ margin: 3rem 0 .5rem }}
-  dl {{ display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; margin: 0 0 1rem; color: #555 }}
+  dl {{ display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; margin: 0 0 1rem }}
+  dt {{ opacity: .75 }}
   dd {{ margin: 0; overflow-wrap: anywhere }}
   .pair {{ display: grid; grid-template-columns: 3fr 2fr; gap: 1rem }}
-  iframe, pre {{ border: 1px solid #ccc; border-radius: 6px; width: 100%; height: 48rem }}
+  iframe, pre {{ border: 1px solid #8888; border-radius: 6px; width: 100%; height: 48rem }}
   iframe, pre {{ margin: 0; box-sizing: border-box }}
-  pre {{ padding: 1rem; overflow: auto; white-space: pre-wrap; background: #fafafa }}
+  pre {{ padding: 1rem; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere; background: #8881 }}
+  pre {{ font: 15px/1.6 ui-monospace, Consolas, Menlo, monospace; unicode-bidi: plaintext; text-align: start }}
+  pre[dir=rtl] {{ font-family: system-ui, sans-serif }}
   @media (max-width: 60rem) {{ .pair {{ grid-template-columns: 1fr }} }}
 </style>
+<main>
 <h1>What was sent</h1>
 <p>One copy in each language, out of {number:,} in <a href="outbox/new/">outbox/</a>: HTML on one side, text on
 the other. Nothing was mailed to anybody, and these people do not exist.</p>
 {copies}
+</main>
 </html>
 """
 COPY = """\
 <h2>{language}</h2>
 <dl>{headers}</dl>
 <div class="pair">
-<iframe sandbox="allow-same-origin" title="HTML" srcdoc="{html}"></iframe>
-<pre dir="{direction}" lang="{tag}">{text}</pre>
+<iframe sandbox="allow-same-origin" title="{language}: HTML" srcdoc="{html}"></iframe>
+<pre tabindex="0" aria-label="{language}: text" role="region" dir="{direction}" lang="{tag}">{text}</pre>
 </div>
 """
 
