@@ -207,7 +207,7 @@ def test_a_missing_field_is_false_empty_and_replaced_by_a_default() -> None:
         "{% if subscriber.city %}1{% endif %}{% if subscriber.city == 'B' %}2{% endif %}"
         "{% if subscriber.city < 'B' %}3{% endif %}"
         "{% if 'B' in subscriber.city %}4{% endif %}{% if subscriber.city == subscriber.site %}5{% endif %}"
-        "{% if subscriber.city is defined %}6{% endif %}{% for x in subscriber.city %}7{% endfor %}\n"
+        "{% if subscriber.city is defined %}6{% endif %}{% for x in subscriber.city | split %}7{% endfor %}\n"
     )
     assert seen(laid(body)) == "|d||1||a|a|\n"
 

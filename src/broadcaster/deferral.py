@@ -18,6 +18,7 @@ from markupsafe import Markup
 from broadcaster.errors import StatementError
 from broadcaster.merge import ROOTS
 from broadcaster.sentinel import Kind, Sentinels
+from broadcaster.slips import told
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -107,8 +108,9 @@ class Deferral:
         try:
             tokens = [Token(*each) for each in environment.lexer.tokeniter(source, file)]
         except TemplateSyntaxError as error:
-            raise StatementError(plain_words(error.message or ""), where=f"{file}:{error.lineno}") from None
-        return _Reader(self, file, _units(tokens), prose=prose).rewritten()
+            words, hint = told(error.message or "")
+            raise StatementError(words, where=f"{file}:{error.lineno}", hint=hint) from None
+        return _Reader(self, file, _units(tokens, file), prose=prose).rewritten()
 
     def stand_in(self, tag: int, *constants: Any) -> Markup:
         """Called by a template where it comes to a tag that was put aside: its sentinel."""
@@ -155,7 +157,8 @@ _TRIALS = {
 }
 
 
-def _units(tokens: Sequence[Token]) -> list[_Unit]:
+def _units(tokens: Sequence[Token], file: str) -> list[_Unit]:
+    """Raises StatementError for a tag that does not end, at the line where it begins."""
     units: list[_Unit] = []
     stream = iter(tokens)
     for token in stream:
@@ -169,10 +172,17 @@ def _units(tokens: Sequence[Token]) -> list[_Unit]:
                 units.append(_Unit(kind, token, tuple(inner), each.text))
                 break
             inner.append(each)
+            # {{ or {% of the next tag: no value holds these
+            if each.type == "operator" and "".join(part.text for part in inner[-2:]) in ("{{", "{%") and len(inner) > 2:
+                raise _unclosed(token, file)
         else:
-            # Jinja says it best
-            units.append(_Unit("text", Token(token.line, "data", token.text + "".join(each.text for each in inner))))
+            raise _unclosed(token, file)
     return units
+
+
+def _unclosed(begin: Token, file: str) -> StatementError:
+    begins, ends = ("{{", "}}") if begin.type == "variable_begin" else ("{%", "%}")
+    return StatementError(f"a {begins} is never closed", where=f"{file}:{begin.line}", hint=f"add {ends}")
 
 
 class _Reader:
@@ -373,7 +383,7 @@ class _Reader:
     def _middle(self, word: str, rest: Sequence[Token], line: int) -> str | None:
         scope = self._scopes[-1]
         if scope.word not in ("if", "for"):
-            self._fail(f"{{% {word} %}} belongs to nothing here", line, f"the {{% {scope.word} %}} before it is open")
+            self._fail(f"{{% {word} %}} belongs to nothing here", line, self._still_open(scope))
         if scope.opening is not None:
             return self._put(Kind.MIDDLE, word, rest, line, scope.opening)
         if self._reads(rest):
@@ -383,11 +393,15 @@ class _Reader:
     def _end(self, word: str, line: int) -> str | None:
         scope = self._scopes[-1]
         if word != f"end{scope.word}":
-            open_one = f"{{% {scope.word} %}} in line {scope.line} is open"
-            self._fail(f"{{% {word} %}} closes nothing here", line, None if scope.word == "file" else open_one)
+            self._fail(f"{{% {word} %}} closes nothing here", line, self._still_open(scope))
         put = self._put(Kind.END, word, (), line, scope.opening) if scope.opening else None
         self._scopes.pop()
         return put
+
+    def _still_open(self, scope: _Scope) -> str:
+        if scope.word == "file":
+            return "no {% if %} or {% for %} is open: take it out, or begin one"
+        return f"the {{% {scope.word} %}} in line {scope.line} is open: {{% end{scope.word} %}} closes it"
 
     def _for(self, rest: Sequence[Token], line: int) -> str | None:
         at = next((number for number, each in enumerate(rest) if each.text == "in"), len(rest))
@@ -524,9 +538,3 @@ def _literal(value: Any, where: str) -> str:
             hint="write it out without the macro, or use a filter",
         )
     return repr(str(value))  # an unknown name raises here
-
-
-def plain_words(message: str) -> str:
-    """Jinja's words in our form: no capital, no full stop."""
-    message = message.removesuffix(".")
-    return message[:1].lower() + message[1:] if message[1:2].islower() else message

@@ -7,7 +7,6 @@ our objects, but not from `'A' * 2**31` or a million nested turns: those are cou
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +24,7 @@ from jinja2.visitor import NodeTransformer
 from broadcaster import phrasing
 from broadcaster.errors import StatementError
 from broadcaster.merge import PLACES, ROOTS
+from broadcaster.slips import meant, near, told
 
 # Turns of loops and calls in one rendering. A statement has some hundreds.
 LAY_OUT_BUDGET: Final = 100_000
@@ -55,27 +55,12 @@ _LAY_OUT_FILTERS: Final = _MERGE_FILTERS + tuple(
     "attr batch center dictsort e escape filesizeformat forceescape groupby indent items map rejectattr safe selectattr"  # noqa: SIM905
     " slice urlencode wordwrap".split()
 )
-# those that a hint tells a writer of, the most wanted first; the rest are Jinja's odds and ends, or our own workings
-_TOLD_FILTERS: Final = (
-    *("default", "title", "money", "number", "date", "url", "split"),
-    *("upper", "lower", "capitalize", "trim", "truncate", "replace", "first", "last", "join", "length", "int", "float"),
-)
-_TOLD_TESTS: Final = ("defined", "in", "upper", "lower", "even", "odd", "divisibleby")
-# what the same is called elsewhere
-_MEANT: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("fallback", "otherwise", "if_empty", "ifempty"), "default"),
-    **dict.fromkeys(("currency", "price", "format_currency"), "money"),
-    **dict.fromkeys(("titlecase", "title_case", "propercase", "proper", "ucfirst"), "title"),
-    **dict.fromkeys(("strftime", "format_date", "dateformat", "date_format", "datetime"), "date"),
-    **dict.fromkeys(("numberformat", "format_number", "number_format", "decimal", "intcomma", "commas"), "number"),
-    **dict.fromkeys(("link", "href", "safe_url", "urlize"), "url"),
-    **dict.fromkeys(("uppercase", "upcase", "toupper"), "upper"),
-    **dict.fromkeys(("lowercase", "downcase", "tolower"), "lower"),
-    **dict.fromkeys(("strip", "chomp"), "trim"),
-    **dict.fromkeys(("size", "len"), "length"),
-    **dict.fromkeys(("substring", "slice", "shorten", "ellipsis"), "truncate"),
-    **dict.fromkeys(("integer", "toint"), "int"),
-    **dict.fromkeys(("empty", "blank", "exists", "present"), "defined"),
+_WRITTEN: Final[Mapping[str, str]] = {
+    "default": 'write default("friend")',
+    "replace": 'write replace("old", "new")',
+    "truncate": "write truncate(80)",
+    "join": 'write join(", ")',
+    "round": "write round(2)",
 }
 _COSTLY: Final = frozenset(
     ["batch", "center", "indent", "join", "replace", "round", "slice", "sum", "truncate", "wordwrap"]
@@ -384,6 +369,7 @@ class Reach:
 
     def __init__(self, sandbox: Sandbox, known: frozenset[str]) -> None:
         self._sandbox = sandbox
+        self._known = known
         self._passed: set[str] = set()
         self._names = {
             "subscriber": known | {"email", "name", "language", "timezone"},
@@ -398,11 +384,12 @@ class Reach:
         try:
             tree = self._sandbox.parse(source)
         except TemplateSyntaxError as error:
-            raise StatementError(str(error.message), where=where, hint="see the line in question") from None
+            words, hint = told(error.message or "")
+            raise StatementError(words, where=where, hint=hint) from None
         named = set()
         parts: list[nodes.Getattr | nodes.Getitem] = [*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)]
         for node in parts:
-            root = node.node.name if isinstance(node.node, nodes.Name) else ""
+            root = _root(node)
             if root in self._names:
                 named.add(id(node.node))
                 self._field(root, node, where)
@@ -413,9 +400,27 @@ class Reach:
                 fields = ", ".join(f"{name.name}.{each}" for each in sorted(self._names[name.name])[:6])
                 raise StatementError(f"{name.name} alone says nothing", where=where, hint=f"there are {fields}")
         self._filters(tree, where)
+        self._shapes(tree, where)
         for comparison in tree.find_all(nodes.Compare):
             self._comparison(comparison, where)
         self._passed.add(source)
+
+    def _shapes(self, tree: nodes.Template, where: str) -> None:
+        """What Jinja takes, and what would be Python's way to write it in a mail, or an error for each person."""
+        for call in tree.find_all(nodes.Call):
+            if isinstance(call.node, nodes.Getattr) and _root(call.node) in self._names:
+                name = f"{_root(call.node)}.{call.node.attr}"
+                raise StatementError(f"{name} is no function", where=where, hint=f"write {name} without brackets")
+        for loop in tree.find_all(nodes.For):
+            # behind the filter that counts its turns
+            over = loop.iter.node if isinstance(loop.iter, nodes.Filter) else loop.iter
+            if isinstance(over, (nodes.Getattr, nodes.Getitem)) and _root(over) in self._names:
+                raise StatementError(
+                    "loops over the letters of a text", where=where, hint='split it into its parts: … | split(",")'
+                )
+        for output in tree.find_all(nodes.Output):
+            if any(isinstance(each, (nodes.Tuple, nodes.List, nodes.Dict)) for each in output.nodes):
+                raise StatementError("prints a list", where=where, hint="print one value in each {{ … }}")
 
     def _filters(self, tree: nodes.Template, where: str) -> None:
         for node in (*tree.find_all(nodes.Filter), *tree.find_all(nodes.Test)):
@@ -448,7 +453,8 @@ class Reach:
         try:
             inspect.signature(work).bind(*passed, None, *values, **options)
         except TypeError as error:
-            raise StatementError(f"the filter {node.name}: {error}", where=where, hint="see how it is called") from None
+            hint = _WRITTEN.get(node.name, "it is written without brackets")
+            raise StatementError(f"the filter {node.name}: {error}", where=where, hint=hint) from None
 
     def _field(self, root: str, node: nodes.Getattr | nodes.Getitem, where: str) -> None:
         if isinstance(node, nodes.Getattr):
@@ -459,7 +465,10 @@ class Reach:
             return
         if name not in self._names[root]:
             who = "no subscriber has" if root == "subscriber" else "there is no"
-            raise StatementError(f"{who} {root}.{name}", where=where, hint=near(name, self._names[root], root))
+            hint = near(name, self._names[root], root)
+            if root == "subscriber" and not self._known:
+                hint = "fields come with people: `broadcaster subscribers import FILE --list NAME` first"
+            raise StatementError(f"{who} {root}.{name}", where=where, hint=hint)
 
     def _comparison(self, node: nodes.Compare, where: str) -> None:
         """A field is text: compared with a number it would be unequal always, or an error for each person."""
@@ -476,28 +485,8 @@ class Reach:
                 )
 
 
-def near(name: str, there: Iterable[str], root: str = "") -> str:
-    """A hint: the nearest of the names that are there, or what there is."""
-    names = sorted(there)
-    found = difflib.get_close_matches(name, names, n=1)
-    # {{ subscriber.first-name }} is a subtraction
-    found = found or [each for each in names if not each.isidentifier() and each.startswith(name)]
-
-    def said(each: str) -> str:
-        return each if not root else f"{root}.{each}" if each.isidentifier() else f'{root}["{each}"]'
-
-    if found:
-        return f"did you mean {said(found[0])}?"
-    return f"there are {', '.join(map(said, names[:12]))}" if names else "there are none"
-
-
-def meant(kind: str, name: str) -> str:
-    """A hint for a "filter" or "test" that is none: the one that was probably meant, else those there are."""
-    told = _TOLD_FILTERS if kind == "filter" else _TOLD_TESTS
-    if (other := _MEANT.get(name.lower(), "")) in told:
-        return f"did you mean {other}?"
-    found = difflib.get_close_matches(name.lower(), told, n=1)
-    return f"did you mean {found[0]}?" if found else f"there are {', '.join(told)}"
+def _root(node: nodes.Getattr | nodes.Getitem) -> str:
+    return node.node.name if isinstance(node.node, nodes.Name) else ""
 
 
 def for_merging(language: str = "en") -> Sandbox:

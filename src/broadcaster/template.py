@@ -7,6 +7,7 @@ Jinja's loader and of premailer, whose traps are closed in `_inliner`.
 
 from __future__ import annotations
 
+import difflib
 import html
 import io
 import re
@@ -23,12 +24,13 @@ from markupsafe import Markup
 from broadcaster import bidi, markdown, markup, pictures, plaintext
 from broadcaster import language as tags
 from broadcaster.contrast import completed
-from broadcaster.deferral import STAND_IN, Deferral, plain_words
+from broadcaster.deferral import STAND_IN, Deferral
 from broadcaster.errors import StatementError
 from broadcaster.merge import ROOTS, MergeTemplate
 from broadcaster.reads import reads
 from broadcaster.restoration import Restoration
 from broadcaster.sentinel import Kind, Sentinels
+from broadcaster.slips import near, plain_words, told
 
 if TYPE_CHECKING:
     from jinja2 import nodes
@@ -40,6 +42,7 @@ __all__ = ["MergeTemplate", "lay_out"]
 
 # what a layout reads that is the same for everyone
 _NAMES: Final = ("statement", "sender", "theme", "language", "direction", "start", "end", "numerals")
+_OWN_FIELDS: Final = ("email", "name", "language", "timezone")
 # Gmail drops a <style> of more than 16 KB and clips a mail at 102 KB; what is far beyond is an accident or an attack.
 _STYLE_LIMIT: Final = 32_768
 _HTML_LIMIT: Final = 1_000_000
@@ -109,6 +112,7 @@ class _LayOut:
         from broadcaster import sandbox
 
         self._part = part
+        self._known = known
         self._layouts = layouts
         self._remarks: list[str] = []
         self._constants: list[str] = []
@@ -348,8 +352,6 @@ class _LayOut:
         """Whatever goes wrong inside a template is an error of ours, with the line it went wrong in."""
         from jinja2 import TemplateNotFound, TemplateSyntaxError, UndefinedError
 
-        from broadcaster.sandbox import near
-
         try:
             yield
         except StatementError as error:
@@ -357,11 +359,8 @@ class _LayOut:
                 error if error.where else StatementError(error.message, where=_place(error, file), hint=error.hint)
             ) from None
         except TemplateSyntaxError as error:
-            raise StatementError(
-                plain_words(error.message or ""),
-                where=f"{error.filename or file}:{error.lineno}",
-                hint=_meant(error.message or ""),
-            ) from None
+            words, hint = told(error.message or "")
+            raise StatementError(words, where=f"{error.filename or file}:{error.lineno}", hint=hint) from None
         except TemplateNotFound as error:
             raise StatementError(
                 f"there is no templates/{error.name}", where=_place(error, file), hint="layouts lie in templates/"
@@ -373,8 +372,15 @@ class _LayOut:
         except Exception as error:
             message, _, hint = str(error).partition("\n")
             if isinstance(error, UndefinedError) and not hint:
-                hint = near(message.rpartition(" ")[2], [*_NAMES, *ROOTS])
+                hint = self._named(message.rpartition(" ")[2])
             raise StatementError(plain_words(message), where=_place(error, file), hint=hint or None) from None
+
+    def _named(self, name: str) -> str:
+        """A hint for a name that nobody gave a meaning: a field without its subscriber, a text without its quotes."""
+        fields = {each: f"subscriber.{each}" for each in (*_OWN_FIELDS, *sorted(self._known))}
+        whole = {**fields, **{each: each for each in (*_NAMES, *ROOTS)}}
+        found = difflib.get_close_matches(name, whole, n=1, cutoff=0.75)
+        return f"did you mean {whole[found[0]]}?" if found else f'in quotes, "{name}", it is a text; {near("", _NAMES)}'
 
     # styles
 
@@ -406,8 +412,6 @@ class _LayOut:
 def _unseen(name: str, layouts: Mapping[str, str], pages: Sandbox) -> Iterator[str]:
     """What of a layout Jinja leaves out without a word, because the layout that it extends has no place for it."""
     from jinja2 import nodes
-
-    from broadcaster.sandbox import near
 
     chain: list[nodes.Template] = []
     names = [name]
@@ -557,14 +561,6 @@ def _filled(text: str, values: Mapping[str, object]) -> str:
     for name, value in values.items():
         text = text.replace(f"%({name})s", str(value))
     return text
-
-
-def _meant(message: str) -> str | None:
-    """A hint where Jinja knows no filter or test of some name."""
-    from broadcaster.sandbox import meant
-
-    found = re.fullmatch(r"No (filter|test) named '(.*)'\.", message)
-    return meant(found[1], found[2]) if found else None
 
 
 def _place(error: BaseException, file: str) -> str:

@@ -74,7 +74,7 @@ def forced(_context: click.Context, _parameter: click.Parameter, values: tuple[s
     """The rules of --force. Raises BadParameter for one that is none, or whose findings stop nothing."""
     if values:
         from broadcaster.rules import RULES
-        from broadcaster.sandbox import near
+        from broadcaster.slips import near
 
         errors = [name for name, rule in RULES.items() if rule.level == "error"]
         for name in values:
