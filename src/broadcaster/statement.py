@@ -91,14 +91,9 @@ def parse(slug: str, files: Mapping[str, str], *, default: str) -> Statement:
 
 
 def _part(file: str, language: str, text: str) -> Part:
-    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    for number, line in enumerate(lines, start=1):
-        if bad := _UNTYPED.search(line):
-            raise StatementError(
-                f"holds a control character (U+{ord(bad[0]):04X})",
-                where=f"{file}:{number}",
-                hint="is this a text file?",
-            )
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    refuse_untyped(text, file)
+    lines = text.split("\n")
     values, places, end = _heading(file, lines)
     if not values.get("subject"):
         near = difflib.get_close_matches("subject", values.keys() - set(_KEYS), n=1)
@@ -121,6 +116,16 @@ def _part(file: str, language: str, text: str) -> Part:
         body=body + "\n",
         first_line=end + 1 + next((number for number, line in enumerate(lines[end:]) if line), 0),
     )
+
+
+def refuse_untyped(text: str, file: str) -> None:
+    """Raise StatementError, with the line, for what nobody types: controls such as NUL, and what is no character."""
+    if bad := _UNTYPED.search(text):
+        raise StatementError(
+            f"holds a control character (U+{ord(bad[0]):04X})",
+            where=f"{file}:{text.count(chr(10), 0, bad.start()) + 1}",
+            hint="is this a text file?",
+        )
 
 
 def _heading(file: str, lines: list[str]) -> tuple[dict[str, str], dict[str, int], int]:
