@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import difflib
 import html
-import io
 import re
 import traceback
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from gettext import GNUTranslations, NullTranslations
 from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup
 
-from broadcaster import bidi, markdown, markup, pictures, plaintext
+from broadcaster import bidi, catalogue, markdown, markup, pictures, plaintext
 from broadcaster import language as tags
 from broadcaster.contrast import completed
 from broadcaster.deferral import STAND_IN, Deferral
@@ -31,6 +29,7 @@ from broadcaster.reads import reads
 from broadcaster.restoration import Restoration
 from broadcaster.sentinel import Kind, Sentinels
 from broadcaster.slips import near, plain_words, told
+from broadcaster.statement import refuse_untyped
 
 if TYPE_CHECKING:
     from jinja2 import nodes
@@ -49,6 +48,9 @@ _HTML_LIMIT: Final = 1_000_000
 _MATCHES_LIMIT: Final = 2_000_000  # rules × elements, each of which costs about a microsecond
 # lines of a text part that programs read: what is above a signature
 _MARKS: Final = frozenset(["-- ", "--"])
+# what no mail may hold (RFC 2045 §2.7), a line end but that of a text; and our own marks, which a value may not forge
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
+_UNPRINTED: Final = re.compile(f"{_CONTROL.pattern}|[\ufdd0-\ufdef]")
 _SIBLINGS: Final = re.compile(r"[+~]|:(?:first|last|nth|only)-|:empty", re.IGNORECASE)
 
 
@@ -186,20 +188,23 @@ class _LayOut:
         text = self._layouts.get(path, "")
         if not text and not self._language.startswith("en"):
             self._remarks.append(f"templates/locale/ has no words for {self._language}: the footer is in English")
-        catalogue = _catalogue(text)
+        words = catalogue.read(text, f"templates/{path}", self._language)
 
-        def noted(text: str, said: str) -> str:
+        def noted(lacking: str) -> None:
             """A word that the catalogue lacks is told to the author, once."""
-            if said is text and isinstance(catalogue, GNUTranslations) and not self._language.startswith("en"):
-                self._remarks.append(f"templates/locale/ has no {self._language} words for “{text}”")
-            return said
+            if text and not self._language.startswith("en"):
+                self._remarks.append(f"templates/locale/ has no {self._language} words for “{lacking}”")
 
         def gettext(text: str, **values: Any) -> str:
-            return _filled(noted(text, catalogue.gettext(text)), values)
+            if (said := words.said(text)) is None:
+                noted(text)
+            return _filled(text if said is None else said, values)
 
         def ngettext(one: str, many: str, number: int, **values: Any) -> str:
-            said = catalogue.ngettext(one, many, number)
-            return _filled(noted(one, one) if said in (one, many) else said, {"number": number, **values})
+            if (said := words.said_of(number, one)) is None:
+                noted(one)
+                said = one if number == 1 else many
+            return _filled(said, {"number": number, **values})
 
         return {"_": gettext, "gettext": gettext, "ngettext": ngettext}
 
@@ -209,6 +214,7 @@ class _LayOut:
         if text is None or name.startswith("locale/"):
             return None
         file = f"templates/{name}"
+        refuse_untyped(text, file)
         return self._deferral.rewrite(text, file, self._pages), file, lambda: True
 
     # rendering
@@ -273,7 +279,8 @@ class _LayOut:
         with self._translated(file):
             self._prose.refill()
             code = self._prose.compile(rewritten, None, file)
-            return self._whole(self._prose.template_class.from_code(self._prose, code, self._prose.globals).render())
+            text = self._whole(self._prose.template_class.from_code(self._prose, code, self._prose.globals).render())
+            return _printable(text, _UNPRINTED)
 
     def _laid_in(self, kind: str, told: Sequence[str]) -> str:
         """The layout with the text and its footnotes. One that does not know footnotes has them below the text."""
@@ -329,13 +336,13 @@ class _LayOut:
                 where=self._part.file,
                 hint="put the filter inside the braces: {{ subscriber.name | upper }}",
             )
-        return text
+        return _printable(text, _CONTROL)
 
     def _kept(self, value: Any) -> Any:
         """Keep a constant from being read as Markdown. What is marked safe is prose: sentinels, macros, `| safe`."""
         if isinstance(value, Markup):
             return value
-        self._constants.append(str(value))
+        self._constants.append(_printable(str(value), _UNPRINTED))
         return Markup(self._sentinels.make(Kind.CONSTANT, len(self._constants) - 1))  # noqa: S704  letters and digits
 
     def _said(self, text: str, escape: Callable[[str], str]) -> str:
@@ -448,6 +455,13 @@ def _says(output: nodes.Output) -> bool:
     return any(not isinstance(node, nodes.TemplateData) or node.data.strip() for node in output.nodes)
 
 
+def _printable(text: str, refused: re.Pattern[str]) -> str:
+    """The text. Raises StatementError for what no mail may hold: a template can write it as "\\x00"."""
+    if found := refused.search(text):
+        raise StatementError(f"prints a control character (U+{ord(found[0]):04X})", hint="take it out")
+    return text
+
+
 _STYLES: Final = frozenset(["style"])
 
 
@@ -541,19 +555,6 @@ def _inliner() -> type[Any]:
             return "\n".join(filter(None, [first, str(super()._css_rules_to_string(rest))]))
 
     return Inliner
-
-
-@lru_cache(maxsize=16)
-def _catalogue(text: str) -> NullTranslations:
-    """The words of a .po file; without one, each word is its own translation."""
-    if not text:
-        return NullTranslations()
-    from babel.messages.mofile import write_mo
-    from babel.messages.pofile import read_po
-
-    write_mo(compiled := io.BytesIO(), read_po(io.StringIO(text)))
-    compiled.seek(0)
-    return GNUTranslations(compiled)
 
 
 def _filled(text: str, values: Mapping[str, object]) -> str:
