@@ -274,6 +274,9 @@ def test_a_button_has_room_in_outlook_and_a_table_has_something_to_scroll_in() -
     assert "mso-padding-alt:13px 28px" in merge.html
     assert re.search(r'<div class="scroll"[^>]*overflow-x:auto[^>]*>\s*<table', merge.html)
     assert re.search(r'<td class="figure"[^>]*white-space:nowrap', merge.html)
+    assert "tabindex" not in merge.html
+    wide = in_layout("", "en", body="| a | b | c | d | e |\n|---|---|---|---|---|\n| 1 | 2 | 3 | 4 | 5 |\n")
+    assert 'class="scroll" tabindex="0"' in wide.html
 
 
 @pytest.mark.parametrize(

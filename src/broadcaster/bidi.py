@@ -24,14 +24,14 @@ _LRM, _RLM = "\u200e", "\u200f"
 _MARKS: Final[dict[Direction, str]] = {"ltr": _LRM, "rtl": _RLM}
 _OTHER: Final[dict[Direction, Direction]] = {"ltr": "rtl", "rtl": "ltr"}
 
+_LEFTWARD: Final = "A-Za-z\u00aa\u00ba\u00c0-\u02b8\u0370-\u0588\u1e00-\u1fff"
 # Digits that a reader takes in from the left: phone numbers, ISO dates, sums, what has a sign. Not the dash of a range:
 # in Arabic 8–12 is read from the right.
 _SUM: Final = r"\d+(?:[.,٫٬]\d+)*+"
 _GROUPS: Final = (
-    rf"(?<![\w+$€£\u200e])(?:[-−±][$€£]?{_SUM}|[$€£]\u00a0?{_SUM}|{_SUM}[$€£]"
-    r"|\+?\(?\d+\)?(?:[ \u00a0\u202f()-]{1,3}\d+){1,20}|\+\d+)(?!\w)"
+    rf"(?<![{_LEFTWARD}\d+$€£\u200e])(?:[-−±][$€£]?{_SUM}|[$€£]\u00a0?{_SUM}|{_SUM}[$€£]"
+    rf"|\+?\(?\d+\)?(?:[ \u00a0\u202f()-]{{1,3}}\d+){{1,20}}|\+\d+)(?![{_LEFTWARD}\d])"
 )
-_LEFTWARD: Final = "A-Za-z\u00aa\u00ba\u00c0-\u02b8\u0370-\u0588\u1e00-\u1fff"
 _RIGHTWARD: Final = "\u05d0-\u05f4\u0620-\u065f\u066e-\u06dc\u06fa-\u08ff\ufb1d-\ufdff\ufe70-\ufefc"
 # what the patterns see of a value, whose direction nobody knows; of code; of what no run goes past
 _VALUE, _CODE, _WALL = "\ufffa", "x", "\ufffc"
@@ -48,8 +48,8 @@ def _further(letters: str, commas: str) -> str:
 # Some words of the other direction, with what is between them, and the number of a name (COVID-19).
 _RUNS: Final[dict[Direction, re.Pattern[str]]] = {
     "rtl": re.compile(
-        rf"(?<![\w@])(?<!\d[.,:/])[@#]?\d{{0,9}}[{_LEFTWARD}][\d{_LEFTWARD}]*+{_further(_LEFTWARD, ',;?')}[+#]{{0,2}}"
-        rf"|{_GROUPS}"
+        rf"(?<![{_LEFTWARD}\d@])(?<!\d[.,:/])[@#]?\d{{0,9}}[{_LEFTWARD}][\d{_LEFTWARD}]*+"
+        rf"{_further(_LEFTWARD, ',;?')}[+#]{{0,2}}|{_GROUPS}"
     ),
     "ltr": re.compile(rf"[{_RIGHTWARD}]++{_further(_RIGHTWARD, '،؛؟')}"),
 }

@@ -25,6 +25,8 @@ _LEAF = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)]|#{1,6})[ \t]+")
 _DELIMITERS = re.compile(r"[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
 # a cell that says a number, a time or a date, which no line should break
 _FIGURE = re.compile(r"(?=[^\d]{0,3}\d)[\d\s.,:/%+()$€£٫٬٪–—-]{1,24}")
+# so many columns fit a phone
+_NARROW = 4
 _BUTTON = '<table class="button" role="presentation" cellpadding="0" cellspacing="0" border="0">'
 # what begins an item, a row, a heading or a quotation
 _BLOCK = re.compile(r"(?:(?:[-*+]|\d{1,9}[.)]|#{1,6}|>)[ \t]|\|)")
@@ -99,7 +101,10 @@ def _render_framed(renderer: Any, tokens: Sequence[Token], index: int, options: 
     element = str(renderer.renderToken(tokens, index, options, env))
     match token.type, token.attrs.get("class"):
         case "table_open", _:
-            return f'<div class="scroll">{element}'
+            columns = sum(each.type == "th_open" for each in tokens[index : _end(tokens, index)])
+            # whoever has no mouse must be able to get to what is pushed sideways
+            stop = ' tabindex="0"' if columns > _NARROW else ""
+            return f'<div class="scroll"{stop}>{element}'
         case "table_close", _:
             return f"{element.rstrip()}</div>\n"
         case "paragraph_open", "button":
@@ -108,6 +113,11 @@ def _render_framed(renderer: Any, tokens: Sequence[Token], index: int, options: 
         case "paragraph_close", "button":
             return "</td></tr></table>\n"
     return element
+
+
+def _end(tokens: Sequence[Token], index: int) -> int:
+    """Where the head of the table that opens at `index` ends."""
+    return next(number for number in range(index, len(tokens)) if tokens[number].type == "thead_close")
 
 
 def _tag_line(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
