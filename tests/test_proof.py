@@ -178,6 +178,9 @@ def test_an_empty_list_is_told() -> None:
         ('<a href="www.example.org">x</a>', "link"),
         ('<a href="javascript:alert(1)">x</a>', "link"),
         ('<a href="#">x</a>', "link"),
+        ('<a href="#nowhere">x</a>', "link"),
+        ('<a href="ftp://x.example/">x</a>', "link"),
+        ('<a href=" VBScript:x">x</a>', "link"),
         ('<img src="photo.jpg" alt="x">', "link"),
         ('<img src="data:image/png;base64,AA" alt="x">', "link"),
         ('<img src="https://example.org/a.png">', "image-alt"),
@@ -195,7 +198,7 @@ def test_links_and_images_must_work_in_a_mailbox(html: str, rule: str) -> None:
         """<a href="{{ subscriber.site | default("https://example.org/'}}") | url }}">x</a>""",
         '<a href="mailto:office@example.org">x</a>',
         '<a href="tel:+964123">x</a>',
-        '<a href="#footnote-1">x</a>',
+        '<a href="#footnote-1">x</a><p id="footnote-1">y</p>',
         '<img src="https://example.org/a.png" alt="">',
         '{% if subscriber.city == "<a href=/x>" %}y{% endif %}',
     ],
@@ -296,10 +299,67 @@ def test_a_field_leaves_a_gap_unless_something_looked_at_it(text: str, holes: se
         ("UNHCR in Basra: what it does", None),
         ("Really? Yes", None),
         ("{{ subscriber.city | default('X!!') }} and water", None),
+        ("\U0001f4a7\U0001f4a7\U0001f4a7 Water", "shouting"),
+        ("\U0001f1ee\U0001f1f6 Water … and more --- now", None),
+        ("UNICEF and WASH", "shouting"),
     ],
 )
 def test_a_subject_neither_shouts_nor_pretends(subject: str, rule: str | None) -> None:
     assert rules(case(text=TEXT.replace("subject: Water", f"subject: {subject}"))) == ([rule] if rule else [])
+
+
+def test_names_that_the_text_writes_in_capitals_do_not_shout() -> None:
+    text = TEXT.replace("subject: Water", "subject: UNICEF: WASH") + "\nUNICEF has a programme, WASH.\n"
+    assert rules(case(text=text)) == []
+
+
+@pytest.mark.parametrize(
+    ("waiting", "told"),
+    [
+        ("Dear *|FNAME|*,", True),
+        ("Dear %%First Name%%,", True),
+        ("Dear [[name]],", True),
+        ("Dear <<Name>>,", True),
+        ("Dear ${name},", True),
+        ("Dear {first_name},", True),
+        ("Dear [Name],", True),
+        ("Dear %name%,", True),
+        ("Lorem ipsum dolor", True),
+        ("lorem ipsum dolor", True),
+        ("On TBD we meet", True),
+        ("TODO: the second paragraph", True),
+        ("[Name](https://water.example/) and [Name][1]", False),
+        ("{{ subscriber.name | default('{name}') }} 50% name 50%", False),
+        ("`{name}` in code, {x}, [1], a < b >> c, 5 %% 3, $5", False),
+        ("«name» XXX", False),
+    ],
+)
+def test_what_waits_to_be_filled_in_is_told_with_its_line(waiting: str, told: bool) -> None:
+    findings = found(case(text=TEXT + f"\n{waiting}\n"))
+    assert [(each.rule, each.line) for each in findings] == ([("placeholder", 9)] if told else [])
+
+
+def test_a_hole_is_shown_where_the_field_is_printed_bare() -> None:
+    text = TEXT.replace("subject: Water", "subject: Water, {{ subscriber.name }}").replace(
+        "subscriber.name }},\n", "subscriber.name | default('friend') }},\n"
+    )
+    of = case(text=text, html="{{ subscriber.name | text }}{{ links.leave }}")
+    (finding,) = found(replace(of, lacking={"name": 3}))
+    assert finding.line == 2
+    spaced = case(text=TEXT + "{{ subscriber['first name'] }}", html="{{ subscriber['first name'] }}{{ links.leave }}")
+    (finding,) = found(replace(spaced, lacking={"first name": 3}))
+    assert finding.message.endswith('write {{ subscriber["first name"] | default("…") }}')
+    assert finding.line == 8
+
+
+def test_people_whom_no_part_is_for_are_told_together() -> None:
+    of = replace(
+        case(settings=CONFIG + '[languages]\ndefault = "ar"\noffered = ["ar", "en"]'), audience={"fr": 1, "": 2}
+    )
+    (finding,) = found(of)
+    assert finding.message == (
+        "2 people read no language we know, 1 person reads French, and there is no part in Arabic, the default"
+    )
 
 
 @pytest.mark.parametrize(
@@ -310,6 +370,12 @@ def test_a_subject_neither_shouts_nor_pretends(subject: str, rule: str | None) -
         ('<a href="https://192.0.2.1/x">the letter</a>', "link-host"),
         ('<a href="https://bank.example@evil.example/">the letter</a>', "link-host"),
         ('<a href="https://bit.ly/x">the letter</a>', "link-host"),
+        ('<a href="https://user:word@water.example/x">the letter</a>', "link-host"),
+        ('<a href="https://0xc0000201/x">the letter</a>', "link-host"),
+        ('<a href="https://intranet/x">the letter</a>', "link-host"),
+        ('<a href="https://files.local/x">the letter</a>', "link-host"),
+        ('<a href="https://w\u0430ter.example/x">the letter</a>', "link-host"),
+        ('<a href="https://xn--80ak6aa92e.com/">the letter</a>', "link-host"),
         ('<a href="https://water.example/">Click here</a>', "link-text"),
         ('<a href="https://water.example/">هنا</a>', "link-text"),
         ('<a href="https://water.example/"><img src="https://water.example/a.png" alt=""></a>', "link-text"),

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Final
 from urllib.parse import urlsplit
 
+from broadcaster import pictures
 from broadcaster.markup import VOID
 from broadcaster.rules import Finding, found
-from broadcaster.statement import Part
+from broadcaster.statement import JINJA, Part
 
 # a value filled in later: what it leads to was decided by the one who wrote the field's name
 FILLED: Final = "\ue000"
-_JINJA: Final = re.compile(r"""\{\{(?:"[^"]*"|'[^']*'|[^"'}]|\}(?!\}))*\}\}|\{%.*?%\}|\{#.*?#\}""", re.DOTALL)
-_WHOLE: Final = re.compile(rf"(?:https?://[^\s/?#]+|mailto:[^\s@]+@|tel:\+?\d|sms:\+?\d|geo:|{FILLED})", re.IGNORECASE)
+# where an address begins with a value, that is a whole one or nothing: what follows can only lead further on
+_GIVEN: Final = rf"{FILLED}+(?=\Z|[/?#&]|https?://|mailto:|tel:|sms:|geo:)"
+_WHOLE: Final = re.compile(rf"(?:https?://[^\s/?#]+|mailto:[^\s@]+@|tel:\+?\d|sms:\+?\d|geo:|{_GIVEN})", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"(?:https?://)?(?:www\.)?((?:[\w-]+\.)+[a-z]{2,})(?:[/?#]\S*)?", re.IGNORECASE)
 # who listens to the links of a mail hears only these words
 _VAGUE: Final = re.compile(
@@ -29,7 +31,16 @@ _VAGUE: Final = re.compile(
     re.IGNORECASE,
 )
 # Markdown that was not read as a link, and so is shown as it was typed
-_UNREAD: Final = re.compile(r"\]\(\s*<?\s*((?:[a-z][a-z0-9+.-]*:|www\.|/)[^\n]*?)>?\)", re.IGNORECASE)
+_UNREAD: Final = re.compile(
+    r"\]\(\s*<?\s*((?:[a-z][a-z0-9+.-]*:|www\.|/)(?:[^\n()]|\([^\n()]*\))*?)>?\)", re.IGNORECASE
+)
+_SCHEME: Final = re.compile(r"\s*([a-z][a-z0-9+.-]*)\s*:", re.IGNORECASE)
+# what runs, or carries a page of its own: mail programs cut it out, and filters know it
+_SCRIPTS: Final = frozenset(["javascript", "vbscript", "data", "blob", "livescript", "mocha"])
+# small letters of other alphabets that nobody can tell from Latin ones
+_LOOKALIKES: Final = frozenset("аеорсухіјѕԁԛԝһӏο")
+# a link without an address, in Markdown and in HTML
+_NOWHERE: Final = r"(?<!!)\[[^\]]*\]\(\s*(?:<>)?\s*\)|<a\s[^>]*\bhref(?!\s*=\s*[\"']?\s*[^\s\"'>])"
 _SHORTENERS: Final = re.compile(
     r"(?:www\.)?(?:bit\.ly|bl\.ink|buff\.ly|cutt\.ly|goo\.gl|is\.gd|ow\.ly|rb\.gy|rebrand\.ly|shorturl\.at|t\.co|t\.ly"
     r"|tiny\.cc|tinyurl\.com)"
@@ -65,7 +76,7 @@ _DEEP_TABLES: Final = 12
 
 def emptied(text: str, filled: str = FILLED) -> str:
     """Jinja taken out: values become one sign, tags nothing."""
-    return _JINJA.sub(lambda part: filled if part[0].startswith("{{") else "", text)
+    return JINJA.sub(lambda part: filled if part[0].startswith("{{") else "", text)
 
 
 @dataclass(slots=True)
@@ -91,6 +102,8 @@ class Page(HTMLParser):
     styles: list[str] = field(default_factory=list)
     tables: list[_Table] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)  # Markdown links that became none
+    places: set[str] = field(default_factory=set)  # what a link within the page can lead to
+    deepest: int = 0  # the line of the element that lies deepest
     whole: bool = False  # has an <html>
     inner: bool = False  # says its language and direction below <body>
     depth: int = 0
@@ -114,7 +127,8 @@ class Page(HTMLParser):
         values = dict(attrs)
         if tag not in VOID:
             self._open.append(tag)
-            self.depth = max(self.depth, len(self._open))
+            if len(self._open) > self.depth:
+                self.depth, self.deepest = len(self._open), self.getpos()[0]
         self._read(tag, values)
         if tag in _REFUSED and not (tag == "script" and values.get("type") == "application/ld+json"):
             self.strange.setdefault(tag, _REFUSED[tag])
@@ -125,6 +139,7 @@ class Page(HTMLParser):
                 self.strange.setdefault(name, f"{name}= is a script, which is taken out")
 
     def _read(self, tag: str, values: dict[str, str | None]) -> None:
+        self.places.update(values.get(name) or "" for name in ("id", "name") if name in values)
         if style := values.get("style"):
             self.styles.append(style)
         if tag in ("a", "area") and values.get("href") is not None:
@@ -176,17 +191,17 @@ def links(html: str) -> list[str]:
     return [each for each in dict.fromkeys(every) if re.match("https?://", each, re.IGNORECASE) and FILLED not in each]
 
 
-def prove(part: Part, html: str) -> Iterator[Finding]:
-    """Everything that is wrong with a part's page."""
+def prove(part: Part, html: str, images: Collection[str] = ()) -> Iterator[Finding]:
+    """Everything that is wrong with a part's page. `images` are the paths of those that travel with it."""
     page = Page.of(html)
     layout = f"templates/{part.layout}.html"
     for link in page.links:
-        yield from _link(part, link)
+        yield from _link(part, link, page.places)
     for target in page.unread:
-        message = f"{_short(target)} is no address that can be linked to: readers see the brackets and all"
+        message = f"{_short(target)} {_wrong(target) or 'is no address of a link'}: readers see the brackets and all"
         yield found("link", message, part.file, _line_with(part, target))
     for source, alternative in page.pictures:
-        yield from _picture(part, source, alternative)
+        yield from _picture(part, source, alternative, images)
     yield from _styles(part, page, layout)
     for name, what in page.strange.items():
         line = line_of(part, rf"<{re.escape(name)}\b|\b{re.escape(name)}\s*=")
@@ -194,17 +209,32 @@ def prove(part: Part, html: str) -> Iterator[Finding]:
     yield from _built(part, page, layout)
 
 
-def _link(part: Part, link: _Link) -> Iterator[Finding]:
+def _wrong(target: str) -> str:
+    """What is wrong with an address that is none a mail may hold, "" where it is merely not whole."""
+    scheme = _SCHEME.match(target)
+    if scheme and scheme[1].lower() in _SCRIPTS:
+        return f"is {scheme[1].lower()}:, which mail programs cut out and filters refuse"
+    if scheme and scheme[1].lower() not in ("http", "https", "mailto", "tel", "sms", "geo"):
+        return f"is {scheme[1].lower()}:, which opens in no mail program"
+    return ""
+
+
+def _link(part: Part, link: _Link, places: Collection[str]) -> Iterator[Finding]:
     target, words = link.target, " ".join(link.words.split())
 
     def told(rule: str, message: str) -> Finding:
-        return found(rule, message, part.file, _line_with(part, target))
+        return found(rule, message, part.file, _line_with(part, target) if target else line_of(part, _NOWHERE))
 
+    if wrong := _wrong(target):
+        yield told("link", f"the link {_short(target)} {wrong}: write https://…")
+        return
     if not (_WHOLE.match(target) or (target.startswith("#") and len(target) > 1)):
         yield told("link", f"the link {_short(target)} leads nowhere from a mailbox: write it whole, like https://…")
         return
     yield from _target(target, told)
     if target.startswith("#"):
+        if target[1:] not in places and FILLED not in target:
+            yield told("link", f"the link {_short(target)} leads to no place in this mail")
         return
     if not words.replace(FILLED, "x").strip():
         yield told("link-text", f"the link {_short(target)} has no words")
@@ -221,12 +251,19 @@ def _target(target: str, told: Callable[[str, str], Finding]) -> Iterator[Findin
     host = _host(target)
     if not host:
         return
-    if "@" in target.split("/")[2]:
+    user, at, _ = target.split("/")[2].rpartition("@")
+    if at and ":" in user:
+        yield told("link-host", f"the link {_short(target)} tells everybody a password")
+    elif at:
         yield told("link-host", f"the link {_short(target)} has a name before its host")
     elif _is_number(host):
         yield told("link-host", f"the link {_short(target)} leads to a number instead of a name")
+    elif "." not in host or host.endswith((".local", ".localhost", ".internal", ".lan", ".home.arpa")):
+        yield told("link-host", f"the link {_short(target)} leads to {host}, which only one network knows")
     elif _SHORTENERS.fullmatch(host):
         yield told("link-host", f"the link {_short(target)} hides where it leads")
+    elif looks := _disguised(host):
+        yield told("link-host", f"the link {_short(target)} leads to {looks}, which looks like a name in Latin letters")
 
 
 def _host(target: str) -> str:
@@ -244,21 +281,42 @@ def _is_number(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        return host.isdigit()
+        # browsers read 0xc0a80101 and 3232235777 as addresses too
+        return re.fullmatch(r"(?:0x[0-9a-f]+|\d+)(?:\.(?:0x[0-9a-f]+|\d+))*\.?", host, re.IGNORECASE) is not None
     return True
+
+
+def _disguised(host: str) -> str:
+    """A label of a host's name that mixes alphabets, or is made of lookalikes (Unicode TR 39 §5), as it is read."""
+    *labels, top = host.split(".")
+    for label in labels if top.isascii() and not top.startswith("xn--") else ():
+        try:
+            name = label[4:].encode().decode("punycode") if label.startswith("xn--") else label
+        except UnicodeError:
+            continue
+        foreign = {sign for sign in name.lower() if sign in _LOOKALIKES}
+        letters = [sign for sign in name.lower() if sign.isalpha()]
+        if foreign and (any(map(str.isascii, letters)) or len(foreign) == len(set(letters))):
+            return name
+    return ""
 
 
 def _akin(one: str, other: str) -> bool:
     return one == other or f".{one}".endswith(f".{other}") or f".{other}".endswith(f".{one.removeprefix('www.')}")
 
 
-def _picture(part: Part, source: str, alternative: str | None) -> Iterator[Finding]:
+def _picture(part: Part, source: str, alternative: str | None, images: Collection[str]) -> Iterator[Finding]:
     line = _line_with(part, source)
     if alternative is None:
         yield found("image-alt", f"the image {_short(source)} has no alternative text", part.file, line)
     if source.startswith("cid:"):
-        return
-    if not re.match(rf"https?://|{FILLED}", source, re.IGNORECASE):
+        if source not in map(pictures.named, images):
+            message = f"the image {_short(source)} is none of this mail: name a file that lies beside the statement"
+            yield found("link", message, part.file, line)
+    elif source.startswith(FILLED) and not _WHOLE.match(source):
+        message = f"the image {_short(source)} begins with a field, which is a whole https address or nothing"
+        yield found("link", message, part.file, line)
+    elif not re.match(rf"https?://|{FILLED}", source, re.IGNORECASE):
         message = f"the image {_short(source)} cannot be shown in a mailbox: give it a whole https address"
         yield found("link", message, part.file, line)
     elif source.lower().startswith("http://"):
@@ -278,7 +336,8 @@ def _styles(part: Part, page: Page, layout: str) -> Iterator[Finding]:
 
 def _built(part: Part, page: Page, layout: str) -> Iterator[Finding]:
     if page.depth > _DEEP:
-        yield found("nesting", f"elements are nested {page.depth} deep: programs stop reading", layout)
+        file, line = deepest(part) or (layout, None)
+        yield found("nesting", f"elements are nested {page.depth} deep: programs stop reading", file, line)
     elif page.table_depth > _DEEP_TABLES:
         yield found("nesting", f"tables are nested {page.table_depth} deep: Outlook stops at some twenty", layout)
     for before, after in zip(page.headings, page.headings[1:], strict=False):
@@ -295,6 +354,17 @@ def _built(part: Part, page: Page, layout: str) -> Iterator[Finding]:
     bare = sum(not table.data and table.role not in ("presentation", "none") for table in page.tables)
     if bare:
         yield found("markup", f'{bare} tables without header cells lack role="presentation"', layout)
+
+
+def nested(html: str) -> int:
+    """How deep the deepest element of a page lies."""
+    return Page.of(html).depth
+
+
+def deepest(part: Part) -> tuple[str, int] | None:
+    """Where a part's own HTML is nested deep, if it is that rather than its layout."""
+    own = Page.of(part.body)
+    return (part.file, part.first_line + own.deepest - 1) if own.depth > _DEEP // 2 else None
 
 
 def _short(text: str) -> str:

@@ -120,7 +120,7 @@ def unread(error: BadData) -> list[Finding]:
 
 def rule_of(error: BadData) -> str:
     """Which rule an error of laying out breaks."""
-    if "nested too deep" in error.message or "nested hundreds deep" in (error.hint or ""):
+    if re.search(r"nested (?:too|\d+) deep", error.message):
         return "nesting"
     return "inlining" if error.message.startswith("writing styles into the elements") else "template"
 
@@ -247,15 +247,17 @@ def _languages(case: Case) -> Iterator[Finding]:
         chosen = tags.choose(tag or default, parts, default)
         if chosen not in parts or (tag and tag.split("-")[0] != chosen.split("-")[0]):
             given[tag, chosen] += number
+    nothing: list[str] = []
     for (tag, chosen), number in sorted(given.items()):
         read = tags.name(tag) if tag else "no language we know"
         people = f"{number:,} {'person reads' if number == 1 else 'people read'} {read}"
         if chosen in parts:
             yield found("missing-language", f"{people} and would get {tags.name(chosen)}", folder)
         else:
-            yield found(
-                "no-default-language", f"{people}, and there is no part in {tags.name(chosen)}, the default", folder
-            )
+            nothing.append(people)
+    if nothing:
+        message = f"{', '.join(nothing)}, and there is no part in {tags.name(default)}, the default"
+        yield found("no-default-language", message, folder)
 
 
 def _fields(case: Case) -> Iterator[Finding]:
@@ -284,9 +286,9 @@ def _fields(case: Case) -> Iterator[Finding]:
             yield found(
                 "empty-field",
                 f"{bound}{number:,} of {everybody:,} people have no {name}: they would see nothing there;"
-                f' write {{{{ subscriber.{name} | default("…") }}}}',
+                f" write {_written(name)}",
                 part.file,
-                _field_line(part, name),
+                _hole_line(part, name),
             )
     for each in case.misread:
         place = case.statement.parts[read[each.field][0]] if each.field in read else None
@@ -299,8 +301,23 @@ def _fields(case: Case) -> Iterator[Finding]:
         )
 
 
+def _written(name: str) -> str:
+    field = f"subscriber.{name}" if name.isidentifier() else f'subscriber["{name}"]'
+    return f'{{{{ {field} | default("…") }}}}'
+
+
 def _field_line(part: Part, name: str) -> int | None:
-    return line_of(part, rf"subscriber\s*(?:\.\s*{re.escape(name)}\b|\[\s*['\"]{re.escape(name)}['\"])")
+    return line_of(part, _mention(name))
+
+
+def _hole_line(part: Part, name: str) -> int | None:
+    """Where a field is printed that has no default there, else where it is first read."""
+    bare = rf"\{{\{{(?:(?!\}}\}}|\bdefault\b|\bd\().)*{_mention(name)}(?:(?!\}}\}}|\bdefault\b|\bd\().)*\}}\}}"
+    return line_of(part, bare) or _field_line(part, name)
+
+
+def _mention(name: str) -> str:
+    return rf"subscriber\s*(?:\.\s*{re.escape(name)}\b|\[\s*['\"]{re.escape(name)}['\"])"
 
 
 def _colours(case: Case) -> Iterator[Finding]:
@@ -352,6 +369,7 @@ def _part(case: Case, merge: MergeTemplate) -> Iterator[Finding]:
     part = case.statement.parts[merge.language]
     for what, line in untouched(part):
         yield found("draft", what, part.file, line)
+    yield from _waiting(part)
     yield from _around(case, merge, part)
     if not part.body.strip():
         yield found("empty-body", "there is no text below the heading", part.file, part.first_line)
@@ -366,7 +384,25 @@ def _part(case: Case, merge: MergeTemplate) -> Iterator[Finding]:
     words = re.sub(r"!\[[^\]\n]*\]\([^)]*\)|<[^>]*>|\]\([^)]*\)", " ", emptied(part.body, ""))
     if re.search(r"!\[|<img\b", part.body) and sum(map(str.isalpha, words)) < _FEW_LETTERS:
         yield found("image-only", "there is hardly a word beside the images", part.file, part.first_line)
-    yield from page.prove(part, merge.html)
+    yield from page.prove(part, merge.html, merge.images)
+
+
+# fields as other programs write them, and what stands where a text is still to come
+_NAMED: Final = r"(?:your |the )?(?:first|last|full)?[ _-]?name|e?[ _-]?mail|recipient|subscriber"
+_WAITING: Final = re.compile(
+    r"\*\|[A-Z][\w:]*\|\*|%%[A-Za-z][\w .-]*%%|\[\[[A-Za-z][\w .-]*\]\]|<<[A-Za-z][\w .-]*>>|\$\{[A-Za-z][\w.]*\}"
+    r"|\b(?i:lorem ipsum)\b|\bTODO\b|\bFIXME\b|\bTBD\b|\bXXXX+\b"
+    rf"|(?<!\{{)\{{(?:{_NAMED})\}}(?!\}})|(?<!!)\[(?i:{_NAMED})\](?![(\[:])|%(?i:{_NAMED})%",
+)
+
+
+def _waiting(part: Part) -> Iterator[Finding]:
+    lines = [(part.lines.get(key), getattr(part, key)) for key in ("subject", "preheader")]
+    lines += [*enumerate(re.sub(r"`[^`\n]*`", "", part.body).split("\n"), part.first_line)]
+    for line, text in lines:
+        if waiting := _WAITING.search(emptied(text, "")):
+            message = f"“{waiting[0][:40]}” stands there as it is: nothing fills it in"
+            yield found("placeholder", message, part.file, line)
 
 
 def _around(case: Case, merge: MergeTemplate, part: Part) -> Iterator[Finding]:
@@ -392,9 +428,7 @@ def _heading(merge: MergeTemplate, part: Part) -> Iterator[Finding]:
     if len(subject) > SUBJECT_WIDTH:
         message = f"the subject has {len(subject)} letters: most programs cut it off after {SUBJECT_WIDTH}"
         yield found("subject", message, part.file, line)
-    cased = [sign for sign in subject if sign.isupper() or sign.islower()]
-    capitals = sum(map(str.isupper, cased))
-    if (len(cased) >= 8 and capitals > 0.7 * len(cased)) or re.search(r"[!?¡¿؟]{2}|[$€£]{2}|!.*!", subject):
+    if _shouts(subject, part.body):
         yield found("shouting", "the subject shouts: capitals, or rows of signs", part.file, line)
     if re.match(r"\s*(?:re|fwd?|aw|wg|tr|رد|ردّ)\s*:", subject, re.IGNORECASE):
         yield found("false-reply", "the subject pretends to answer something", part.file, line)
@@ -403,6 +437,19 @@ def _heading(merge: MergeTemplate, part: Part) -> Iterator[Finding]:
         yield found("preheader", message, part.file)
     elif part.preheader == part.subject:
         yield found("preheader", "the preheader says what the subject says", part.file, part.lines.get("preheader"))
+
+
+# !! and $$, and a row of the same picture
+_ROWS: Final = re.compile(r"[!?¡¿؟]{2}|[$€£]{2}|!.*!|([^\w\s.·…=*_~-])\1\1")
+
+
+def _shouts(subject: str, body: str) -> bool:
+    """Capitals, but for names that the text writes so too, or rows of signs."""
+    names = {word for word in re.findall(r"\w+", body) if word.isupper()}
+    words = [word for word in re.findall(r"[^\W\d_]+", subject) if word not in names]
+    cased = [sign for word in words for sign in word if sign.isupper() or sign.islower()]
+    capitals = sum(map(str.isupper, cased))
+    return (len(cased) >= 8 and capitals > 0.7 * len(cased)) or _ROWS.search(subject) is not None
 
 
 def _attached(case: Case, merge: MergeTemplate, part: Part) -> Iterator[Finding]:

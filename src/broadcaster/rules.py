@@ -67,6 +67,12 @@ RULES: Final[Mapping[str, Rule]] = {
         "A mail with the subject “A subject that says what it is about” has happened to others.",
         "Write the subject, the preheader and the text, or delete the line.",
     ),
+    "placeholder": Rule(
+        _W,
+        "Nothing in the text waits to be filled in: no field as another program writes it, no TODO, no lorem ipsum.",
+        "“Dear *|FNAME|*” reached thousands who had changed their mailing program.",
+        "Write `{{ subscriber.name }}` for a field, and the text itself for what was to come.",
+    ),
     "trial": Rule(
         _E,
         "A copy can be made for everybody: every combination of branches, with the longest and the empty value of"

@@ -25,6 +25,7 @@ from broadcaster.contrast import completed
 from broadcaster.deferral import STAND_IN, Deferral
 from broadcaster.errors import StatementError
 from broadcaster.merge import ROOTS, MergeTemplate
+from broadcaster.page import deepest, nested
 from broadcaster.reads import reads
 from broadcaster.restoration import Restoration
 from broadcaster.sentinel import Kind, Sentinels
@@ -41,6 +42,8 @@ __all__ = ["MergeTemplate", "lay_out"]
 
 # what a layout reads that is the same for everyone
 _NAMES: Final = ("statement", "sender", "theme", "language", "direction", "start", "end", "numerals")
+# what a parser of HTML still reads
+_DEEP: Final = 250
 _OWN_FIELDS: Final = ("email", "name", "language", "timezone")
 # Gmail drops a <style> of more than 16 KB and clips a mail at 102 KB; what is far beyond is an accident or an attack.
 _STYLE_LIMIT: Final = 32_768
@@ -402,6 +405,13 @@ class _LayOut:
         words, elements = markup.content(page)
         words_after, elements_after = markup.content(inlined)
         if words != words_after:
+            if (depth := nested(page)) > _DEEP:
+                place = deepest(self._part)
+                raise StatementError(
+                    f"elements are nested {depth} deep: writing styles into them loses text",
+                    where=f"{place[0]}:{place[1]}" if place else file,
+                    hint="close what was opened",
+                )
             raise StatementError(
                 f"writing styles into the elements loses text {_first_difference(words, words_after)}",
                 where=file,

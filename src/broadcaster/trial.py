@@ -22,7 +22,8 @@ CLIPPED: Final = 102_400
 NEAR: Final = 92_160
 # wider subjects are cut by most programs on a desk, narrower ones by phones
 SUBJECT_WIDTH: Final = 90
-_DEAD: Final = re.compile(r'<(a|img)\s[^>]*?\b(?:href|src)=""', re.IGNORECASE)
+# an address that a field should have begun: nothing, or what was to follow
+_DEAD: Final = re.compile(r'<(a|img)\s[^>]*?\b(?:href|src)="(?:[/?&.][^"]*|#)?"', re.IGNORECASE)
 
 
 class Trial:
@@ -34,7 +35,8 @@ class Trial:
         self.merge = merge
         self.largest = 0  # octets of HTML
         self._whose = ""
-        self._longest = 0
+        self._subject = ""  # the longest
+        self._named = ""  # and whose it is
         self._findings: dict[Finding, None] = {}
         self._sandbox = for_merging(merge.language)
         self._templates = [self._sandbox.from_string(text) for text in (merge.subject, merge.html, merge.text)]
@@ -45,7 +47,8 @@ class Trial:
         subject, html, text = (self._rendered(each, names) for each in self._templates)
         if len(octets := html.encode("utf-8", "replace")) > self.largest:
             self.largest, self._whose = len(octets), who(copy.subscriber.values())
-        self._longest = max(self._longest, len(subject.strip()))
+        if len(subject.strip()) > len(self._subject):
+            self._subject, self._named = subject.strip(), who(copy.subscriber.values())
         for finding in self._seen(copy, subject, html, text):
             # the first for whom it is so, the most empty, is enough
             if not any((each.rule, each.file) == (finding.rule, finding.file) for each in self._findings):
@@ -69,18 +72,19 @@ class Trial:
         """What the copies had in common, once all were looked at."""
         yield from self._findings
         yield from sized(self.largest, self.merge.file, f" for {self._whose}" if self._whose else "")
-        if self._longest > SUBJECT_WIDTH:
-            message = f"the subject has up to {self._longest} letters: most programs cut it off after {SUBJECT_WIDTH}"
-            yield found("subject", message, self.merge.file)
+        # one that is the same for everybody is looked at by proof.py, with its line
+        if len(self._subject) > SUBJECT_WIDTH and "{" in self.merge.subject:
+            message = f"the subject has {len(self._subject)} letters for {self._named}"
+            yield found("subject", f"{message}: most programs cut it off after {SUBJECT_WIDTH}", self.merge.file)
 
 
 def sized(octets: int, file: str, whose: str = "") -> Iterator[Finding]:
     """What is said of HTML of that size."""
     if octets > CLIPPED:
-        message = f"the HTML has {octets / 1024:.0f} KB{whose}: Gmail cuts it off at {CLIPPED // 1024} KB"
+        message = f"the HTML has {octets / 1000:.0f} KB{whose}: Gmail cuts it off at {CLIPPED // 1000} KB"
         yield found("clipped", f"{message}, with the link to leave", file)
     elif octets > NEAR:
-        message = f"the HTML has {octets / 1024:.0f} KB{whose}: Gmail cuts mails off at {CLIPPED // 1024} KB"
+        message = f"the HTML has {octets / 1000:.0f} KB{whose}: Gmail cuts mails off at {CLIPPED // 1000} KB"
         yield found("size", message, file)
 
 
