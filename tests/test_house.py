@@ -9,8 +9,9 @@ from pathlib import Path
 import broadcaster
 
 HOUSE = Path(broadcaster.__file__).parent
-HANDS = {"db", "roster", "census", "probe", "intake", "ledger", "mark", "workspace", "lock", "transports", "engines"}
-STORY = {"courier", "press", "sending", "broadcast"}
+HANDS = {"db", "roster", "census", "probe", "intake", "ledger", "mark", "doubts"}
+HANDS |= {"workspace", "lock", "transports", "engines"}
+STORY = {"courier", "press", "flows", "lots", "fence", "sending", "settling", "broadcast"}
 VOICE = {"cli", "__main__"}
 FAMILIES = {"transports", "engines"}
 HOMES = {

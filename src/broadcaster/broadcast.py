@@ -1,4 +1,4 @@
-"""The verbs: prepare, send, run; pause, resume, cancel, resolve. Read this file first.
+"""The verbs: prepare, send, run; pause, resume, cancel. Read this file first.
 
 A statement is compiled into one program per language; an audience is written down once, one row per
 recipient, as a mailing; a round carries what is due; what came of each row is written beside it.
@@ -408,11 +408,6 @@ def _hold_back(ledger: Ledger, of: Mailing, now: int) -> None:
         ledger.move(of.id, m.Event.PAUSE, now, "this database is older than the last sending: see what is in doubt")
 
 
-def older(mark: Mark) -> list[Stamp]:
-    """What was sent that this database does not know of: it was restored. Settled by whoever sends next."""
-    return mark.unheard(mark.read().stamps)
-
-
 def forgotten(ledger: Ledger, mark: Mark, slug: str) -> Stamp | None:
     """The mailing of a statement that a restored database has lost, unless the statement was sent again since."""
     since = max((of.id for of in ledger.mailings(statement=slug) if not of.untouched), default=0)
@@ -451,7 +446,8 @@ def _something_due(ledger: Ledger, of: Mailing, now: int) -> bool:
     if not of.open:
         return True
     unsettled = (State.PENDING, State.CLAIMED, State.HANDED)
-    return any(of.tally.get(state) for state in unsettled) or bool(ledger.ripe(of.id, now, 1))
+    at = ledger.next_ripe(of.id)
+    return any(of.tally.get(state) for state in unsettled) or (at is not None and at <= now)
 
 
 # controlling
@@ -481,27 +477,3 @@ def cancel(ledger: Ledger, number: int, who: str, now: int) -> Mailing:
         ledger.move(number, m.Event.CANCEL, now, f"by {who}")
     ledger.close(of, Event.CANCEL)
     return ledger.mailing(number)
-
-
-def resolve(ledger: Ledger, roster: Roster, number: int, addresses: Sequence[str], event: Event, now: int) -> int:
-    """Settle deliveries in doubt, all of them or those to these addresses, by a person's word. How many."""
-    of = ledger.mailing(number)
-    doubtful = ledger.doubtful(number)
-    if addresses:
-        named = []
-        for address in addresses:
-            person = roster.find(address)
-            delivery = ledger.delivery_of(number, person.id) if person else None
-            if delivery not in doubtful or delivery is None:
-                raise NotFound(
-                    f"no delivery in doubt to that address in mailing {number}",
-                    where=address,
-                    hint=f"`broadcaster status {number} --deliveries` lists them",
-                )
-            named.append(delivery)
-        doubtful = named
-    moved = ledger.shift(number, doubtful, event)
-    if event is Event.RESEND and of.state is m.State.CANCELLED:
-        ledger.close(ledger.mailing(number), Event.CANCEL)
-    ledger.finish_if_done(number, now)
-    return moved

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
+from typing import Final
 
 from broadcaster.errors import CannotWrite
+
+# somebody who only looks whether a sender is at work is in the way for some millionths of a second
+GLANCES: Final = 3
+GLANCE: Final = 0.01  # seconds
 
 
 class Lock:
@@ -21,24 +27,44 @@ class Lock:
         self._descriptor: int | None = None
 
     def take(self) -> bool:
-        """Whether the lock is ours now; never waits. Raises CannotWrite when there can be no lock here."""
+        """Whether the lock is ours now; waits for no sender. Raises CannotWrite when there can be no lock here."""
         if self._descriptor is not None:
             return True
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise CannotWrite((error.strerror or str(error)).lower(), where=str(self._path)) from None
+        for left in reversed(range(GLANCES)):
+            if self._locked(descriptor, fcntl.LOCK_EX):
+                self._descriptor = descriptor
+                return True
+            if left:
+                time.sleep(GLANCE)
+        os.close(descriptor)
+        return False
+
+    def held(self) -> bool:
+        """Whether a sender is at work, here or in another process. Raises CannotWrite as `take` does."""
+        if self._descriptor is not None:
+            return True
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return False  # nobody ever sent from here
+        free = self._locked(descriptor, fcntl.LOCK_SH)
+        os.close(descriptor)
+        return not free
+
+    def _locked(self, descriptor: int, how: int) -> bool:
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(descriptor)
             return False
         except OSError as error:
             os.close(descriptor)
             raise CannotWrite(
                 f"cannot be locked ({error.strerror})", where=str(self._path), hint="move the workspace to a local disk"
             ) from None
-        self._descriptor = descriptor
         return True
 
     def release(self) -> None:

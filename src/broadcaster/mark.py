@@ -73,6 +73,10 @@ class Mark:
         ours, claims = self._db.conn.execute("select id, claims from mark").fetchone()
         return [stamp for stamp in stamps if stamp.database == ours and stamp.claims > claims]
 
+    def ahead(self) -> list[Stamp]:
+        """What the file says was sent, and this database does not know. Settled by whoever sends next."""
+        return self.unheard(self.read().stamps)
+
     def lost(self, stamps: Sequence[Stamp]) -> list[Stamp]:
         """Those of mailings that this database has forgotten whole."""
         (ours,) = self._db.conn.execute("select id from mark").fetchone()

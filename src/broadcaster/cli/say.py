@@ -13,6 +13,9 @@ import click
 
 from broadcaster.errors import Unanswered
 
+# of the states of a mailing
+COLOURS = {"sending": "green", "paused": "yellow", "held": "yellow", "cancelled": "red", "finished": "blue"}
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON value on standard output.")
@@ -75,6 +78,16 @@ def width(text: str) -> int:
         0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 2 if unicodedata.east_asian_width(c) in "WF" else 1
         for c in text
     )
+
+
+def clip(text: str, columns: int) -> str:
+    """Cleaned text that needs no more than so many columns; what was cut off is shown by an ellipsis."""
+    text = clean(text)
+    if width(text) <= columns:
+        return text
+    while text and width(text) > columns - 1:
+        text = text[:-1]
+    return text + "…"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -8,35 +8,49 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from broadcaster.cli.house import House
-from broadcaster.cli.say import bar, count, counts, dump, json_option, moment, out, say, style, table
+from broadcaster.cli.say import COLOURS, bar, count, counts, dump, json_option, moment, out, say, style, table, warn
+from broadcaster.errors import BroadcasterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from broadcaster.mailing import Mailing
 
-COLOURS = {"sending": "green", "paused": "yellow", "held": "yellow", "cancelled": "red", "finished": "blue"}
-
 
 @click.command()
 @click.argument("mailing", type=int, required=False)
 @click.option("--deliveries", is_flag=True, help="Every delivery with its last answer; with --json, JSON lines.")
 @click.option("--state", "only", metavar="STATE", help="With --deliveries: only those in this state.")
+@click.option(
+    "--watch", "watching", is_flag=True, help="Look on until it stops, or nobody sends; with --json, JSON lines."
+)
 @json_option
 @click.pass_obj
-def status(house: House, mailing: int | None, deliveries: bool, only: str | None, as_json: bool) -> None:
+def status(
+    house: House, mailing: int | None, deliveries: bool, only: str | None, watching: bool, as_json: bool
+) -> None:
     """Tell where a mailing is, or what is going on.
+
+    With --watch it is drawn in place each second, with how many go a second and how long that takes; where the
+    output is no terminal, it is a line whenever something has changed. Ctrl-C ends the watching, and nothing else.
 
     \b
     Examples:
       broadcaster status
       broadcaster status 12
+      broadcaster status 12 --watch
       broadcaster status 12 --deliveries --state in_doubt
       broadcaster status 12 --deliveries --json > record.jsonl
 
     \b
-    Exit statuses: 0 told, 65 no such mailing, 78 configuration.
+    Exit statuses: 0 told, 65 no such mailing, 78 configuration, 130 watching was interrupted.
     """
+    _tell_older(house)
+    if watching:
+        if deliveries:
+            raise click.UsageError("--watch shows figures, --deliveries each delivery: take one of them")
+        _watched(house, mailing, as_json=as_json)
+        return
     if mailing is None:
         if deliveries:
             raise click.UsageError("--deliveries needs a mailing's number")
@@ -49,6 +63,34 @@ def status(house: House, mailing: int | None, deliveries: bool, only: str | None
         dump(of.figures())
     else:
         _told(house, of)
+
+
+def _tell_older(house: House) -> None:
+    """Whether this database was restored: what was sent since is not in these figures."""
+    try:
+        unheard = house.mark.ahead()
+    except BroadcasterError as error:
+        warn(str(error), error.hint)
+        return
+    if unheard:
+        last = moment(max(stamp.at for stamp in unheard), house.config.time.zone)
+        numbers = ", ".join(str(stamp.mailing) for stamp in unheard)
+        warn(
+            f"this database is older than the last sending ({last}): it was restored, and knows less of mailing"
+            f" {numbers} than was sent",
+            "the next `send`, `run` or `resolve` puts in doubt what may have been sent, so that nobody gets it twice",
+        )
+
+
+def _watched(house: House, mailing: int | None, *, as_json: bool) -> None:
+    from broadcaster.cli.watch import watch
+
+    seen = watch(house, mailing, as_json=as_json)
+    if not seen:
+        say("nothing is going on")
+    for of in seen:
+        if not as_json and (hint := _next_step(house, of)):
+            say(f"next: {hint}")
 
 
 def _state(only: str | None) -> str | None:
@@ -104,8 +146,10 @@ def _next_step(house: House, of: Mailing) -> str:
             f"{count(of.tally[State.DEFERRED], 'delivery', 'deliveries')} tried again{when} by `run` or `send {of.id}`"
         )
     if of.tally.get(State.IN_DOUBT) == of.open:
-        return f"broadcaster resolve {of.id} --accept, or --resend"
-    return f"broadcaster send {of.id}, unless it is running"
+        return f"broadcaster resolve {of.id} --from-log FILE asks the relay's log; or --accept, or --resend"
+    from broadcaster.lock import Lock
+
+    return "" if Lock(house.workspace.lock).held() else f"broadcaster send {of.id}"
 
 
 def records(house: House, of: Mailing) -> Iterator[dict[str, Any]]:
