@@ -430,22 +430,17 @@ def _unseen(name: str, layouts: Mapping[str, str], pages: Sandbox) -> Iterator[s
     """What of a layout Jinja leaves out without a word, because the layout that it extends has no place for it."""
     from jinja2 import nodes
 
-    chain: list[nodes.Template] = []
-    names = [name]
-    while names[-1] in layouts and len(chain) < len(layouts):
-        chain.append(pages.parse(layouts[names[-1]]))
-        extends = chain[-1].find(nodes.Extends)
-        if extends is None or not isinstance(extends.template, nodes.Const):
-            break
-        names.append(str(extends.template.value))
-    for place, tree in enumerate(chain[:-1]):
-        file, parent = names[place], names[place + 1]
-        there = {block.name for above in chain[place + 1 :] for block in above.find_all(nodes.Block)}
-        line = next(extends.lineno for extends in tree.find_all(nodes.Extends))
-        for node in tree.body:
+    chain = [name]
+    while (found := _EXTENDS.search(layouts[chain[-1]])) and found[1] in layouts and found[1] not in chain:
+        chain.append(found[1])
+    for place, file in enumerate(chain[:-1]):
+        parent, tree = chain[place + 1], pages.parse(layouts[file])
+        there = {block for above in chain[place + 1 :] for block in _BLOCK.findall(layouts[above])}
+        extends = next((node.lineno for node in tree.body if isinstance(node, nodes.Extends)), None)
+        for node in tree.body if extends else ():
             if isinstance(node, nodes.Block) and node.name not in there:
                 yield f"templates/{file}:{node.lineno}: {parent} has no block {node.name} ({near(node.name, there)})"
-            elif isinstance(node, nodes.Output) and node.lineno >= line and _says(node):
+            elif isinstance(node, nodes.Output) and node.lineno >= (extends or 0) and _says(node):
                 yield f"templates/{file}:{_line(node)}: text outside of blocks is not shown: put it into one"
 
 
@@ -473,6 +468,8 @@ def _printable(text: str, refused: re.Pattern[str]) -> str:
 
 
 _STYLES: Final = frozenset(["style"])
+_EXTENDS: Final = re.compile(r"""\{%[-+]?\s*extends\s+["']([^"']+)["']""")
+_BLOCK: Final = re.compile(r"\{%[-+]?\s*block\s+(\w+)")
 
 
 def _bounded(page: str, file: str) -> None:
