@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from broadcaster import statement
 from broadcaster.broadcast import enclosures
 from broadcaster.cli import _run
-from broadcaster.enclosure import Enclosed, Names
+from broadcaster.enclosure import Enclosed, Names, patterns
 from broadcaster.errors import StatementError
 from broadcaster.mailing import Roll, Rule, Window
+from broadcaster.page import emptied
 from broadcaster.subscriber import Subscriber
 from broadcaster.template import lay_out
 from tests.conftest import Place, Ran
@@ -131,6 +132,32 @@ def test_what_is_ones_own_counts_together_with_what_everybody_gets(place: Place,
     assert "up to 19 MB (for huda@example.org): more than mailboxes take" in message
     # whoever insists is told by `prepare`, before anything is sent
     assert "mailboxes take" in here("prepare", "june", "--list", "news", "--force", "attachment", status=65).err
+
+
+@pytest.mark.parametrize(("image", "attachment"), [(18_600_000, 0), (9_400_000, 9_200_000)])
+def test_check_asks_of_images_and_attachments_what_prepare_asks(
+    place: Place, here: Callable[..., Ran], image: int, attachment: int
+) -> None:
+    folder = written(place, "[بيان الماء.txt]")
+    (folder / "well.png").write_bytes(png() + b"x" * image)
+    (folder / "بيان الماء.txt").write_bytes(b"x" * attachment)
+    assert all("MB: mailboxes take 18" in message for message in findings(here, "image"))
+    assert "mailboxes take 18" in here("prepare", "june", "--list", "news", "--force", "image", status=65).err
+    # where images are on the web none travels
+    settings = place.root / "broadcaster.toml"
+    text = settings.read_text("utf-8")
+    assert "[links]\n" in text
+    settings.write_text(text.replace("[links]\n", '[links]\nimages = "https://img.water.example"\n'), "utf-8")
+    assert findings(here, "image", status=0) == []
+
+
+def test_what_is_heavy_is_tried_all_the_same(place: Place, here: Callable[..., Ran]) -> None:
+    folder = written(place, "")
+    (folder / "well.png").write_bytes(png() + b"x" * 2_000_000)
+    for tag in ("en", "ar"):
+        (folder / f"{tag}.md").write_text(HEADING.replace("Water", "{{ subscriber.number }}") + BODY, "utf-8")
+    assert findings(here, "heavy")
+    assert findings(here, "empty-subject")
 
 
 def test_a_name_that_comes_out_empty_is_no_file(place: Place, here: Callable[..., Ran]) -> None:
@@ -266,3 +293,20 @@ def test_one_byte_of_one_persons_file_changes_the_digest_of_a_mailing() -> None:
     one = Enclosed(1, 0, "a.pdf", "aa", b"")
     other = [Enclosed(1, 0, "a.pdf", "ab", b""), Enclosed(1, 0, "b.pdf", "aa", b""), Enclosed(2, 0, "a.pdf", "aa", b"")]
     assert len({sealed(), sealed(one), *(sealed(each) for each in other)}) == 5
+
+
+@given(
+    st.text(st.sampled_from("}%{#,a\\'\n")),
+    st.sampled_from(["{{{{ subscriber.number | default({}) }}}}", "{{% if {} %}}"]),
+)
+def test_what_ends_a_tag_ends_none_within_quotes(text: str, tag: str) -> None:
+    quoted = '"' + text.replace("\\", "\\\\") + '"'
+    source = tag.format(quoted)
+    assert emptied(f"a{source}b", "-") == ("a-b" if source.startswith("{{") else "ab")
+    [(folder, pattern)] = patterns([f"private/{source}x.pdf"])
+    assert folder == "private"
+    assert pattern.fullmatch("private/7x.pdf" if source.startswith("{{") else "private/x.pdf")
+    heading = f"---\nsubject: a\nattachments: [{source}x.pdf, b.pdf]\n---\nText.\n"
+    if "\n" not in text:
+        parts = statement.parse("june", {"en.md": heading}, default="en").parts
+        assert parts["en"].attachments == (f"{source}x.pdf", "b.pdf")

@@ -13,10 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcaster import config, pictures, press
+from broadcaster import page as page_of
 from broadcaster.errors import ConfigError, StatementError
 from broadcaster.merge import MergeTemplate
 from broadcaster.pictures import Picture
+from broadcaster.statement import Part
+from broadcaster.trial import Trial
 from broadcaster.workspace import Workspace
+from tests.test_message import copy_for
 from tests.test_template import laid, page
 
 SETTINGS = """
@@ -112,6 +116,53 @@ def test_a_persons_own_image_is_a_link_and_no_file() -> None:
     merge = laid('<img src="https://img.water.example/{{ subscriber.city }}.png" alt="">\n')
     assert merge.images == ()
     assert "subscriber.city" in merge.html
+
+
+def told(body: str) -> list[str]:
+    merge = laid(body)
+    part = Part(merge.file, "en", "Hello", body)
+    return [each.message for each in page_of.prove(part, merge.html, merge.images) if each.rule == "link"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ subscriber.city }}.png",
+        "{{ subscriber.city }}{{ subscriber.age }}.png",
+        "{% if subscriber.age %}{{ subscriber.city }}{% endif %}.png",
+        "cid:abc",
+        "cid:statements/june/b.png",
+    ],
+)
+def test_an_image_that_nobody_would_see_is_an_error(source: str) -> None:
+    [message] = told(f'<img src="{source}" alt="">\n\n![a](a.png)\n')
+    assert message.startswith("the image ")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "a.png",
+        "cid:statements/june/a.png",
+        "{{ subscriber.site }}",
+        "{{ subscriber.site }}/a.png",
+        "{{ subscriber.site }}?size=200",
+        "{% if subscriber.age %}{{ subscriber.site }}{% else %}https://img.water.example/a.png{% endif %}",
+        "https://img.water.example/{{ subscriber.city }}.png",
+    ],
+)
+def test_an_image_that_can_be_seen_is_none(source: str) -> None:
+    assert told(f'<img src="{source}" alt="">\n\n![a](a.png)\n') == []
+
+
+@pytest.mark.parametrize("source", ["{{ subscriber.site }}/a.png", "{{ subscriber.site }}?a", "{{ subscriber.site }}"])
+@pytest.mark.parametrize("element", ['<img src="{}" alt="x">\n', "[x]({})\n"])
+def test_who_lacks_the_field_that_begins_an_address_is_found(element: str, source: str) -> None:
+    trial = Trial(laid(element.format(source)))
+    trial.look(copy_for("", {"site": "https://water.example"}))
+    assert "empty-link" not in [each.rule for each in trial.findings()]
+    trial.look(copy_for("", {"site": "water"}))
+    assert [each.rule for each in trial.findings() if each.rule == "empty-link"] == ["empty-link"]
 
 
 def test_images_of_a_layout_lie_beside_it() -> None:

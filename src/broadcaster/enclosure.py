@@ -13,10 +13,6 @@ from dataclasses import dataclass
 from broadcaster.errors import StatementError
 from broadcaster.subscriber import Subscriber
 
-# a value in a name, and a tag
-_VALUE = re.compile(r"\{\{.*?\}\}")
-_TAG = re.compile(r"\{%.*?%\}")
-
 
 @dataclass(frozen=True, slots=True)
 class Enclosed:
@@ -67,8 +63,9 @@ class Names:
 
 def patterns(sources: Sequence[str]) -> Iterator[tuple[str, re.Pattern[str]]]:
     """For each source the folder its files lie in, and what their names have in common: to find those nobody gets."""
+    from broadcaster.page import FILLED, emptied
+
     for source in sources:
-        flat = _TAG.sub("", source)
-        fixed = _VALUE.split(flat)
+        fixed = emptied(source).split(FILLED)
         folder = fixed[0].rpartition("/")[0]
         yield folder, re.compile(".+".join(map(re.escape, fixed)), re.DOTALL)

@@ -24,8 +24,16 @@ _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 # controls, and what is no character (Unicode §23.7): the latter are marks of our own
 _UNTYPED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufdd0-\ufdef\ufffe\uffff]")
 _COMMENT = re.compile(r"(?:^|[ \t])#.*")
+_QUOTED = r""""(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'"""
+# A value, a tag, a comment of Jinja: what ends one, ends none within quotes. One without an end is no Jinja to come
+# back to, so that a text of nothing else is read once.
+JINJA = re.compile(
+    rf"\{{\{{(?:{_QUOTED}|[^\"'}}]|\}}(?!\}}))*+(?:\}}\}}|\Z|(?=[\"']))"
+    rf"|\{{%(?:{_QUOTED}|[^\"'%]|%(?!\}}))*+(?:%\}}|\Z|(?=[\"']))|\{{#.*?(?:#\}}|\Z)",
+    re.DOTALL,
+)
 # a comma inside a tag parts no names
-_NAMES = re.compile(r"(?:\{\{.*?\}\}|\{%.*?%\}|[^,])+")
+_NAMES = re.compile(rf"(?:{JINJA.pattern}|[^,])+", re.DOTALL)
 # what shows a name otherwise than it is: gpj.exe as exe.jpg (Unicode TR 36 §2.10.1)
 _TURNING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LAYOUT = re.compile(r"[^\W_][\w-]*(?:/[^\W_][\w-]*)*")

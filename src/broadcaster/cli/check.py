@@ -119,7 +119,7 @@ def proved(house: House, slug: str, lists: Sequence[str] = (), *, links: bool = 
     audience = roster.languages(ids) if ids else None
     people = People.of(house, ids, [merge.language for merge in merges])
     tried = Trials(house, slug, people)
-    if not missing:
+    if not UNMADE.intersection(rule for rule, _ in missing):
         for merge in merges:
             tried.of(merge)
     case = proof.Case(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from broadcaster.cli.house import House
@@ -25,7 +26,12 @@ IMAGES = 1_000_000
 
 
 def attached(house: House, statement: Statement, merges: Sequence[MergeTemplate]) -> tuple[dict[str, int], list[Fault]]:
-    """The size of each attachment by name, and what is wrong with attachments and images that cannot go."""
+    """The size of each attachment by name, and what is wrong with attachments and images that cannot go.
+
+    What a mailbox refuses is asked as `prepare` asks it: of all together, each as often as it travels.
+    """
+    from broadcaster.press import too_large
+
     sizes: dict[str, int] = {}
     faults: list[Fault] = []
     for merge in merges:
@@ -35,26 +41,38 @@ def attached(house: House, statement: Statement, merges: Sequence[MergeTemplate]
                 sizes[name] = house.workspace.asset_size(f"{merge.folder}/{name}")
             except BadData as error:
                 faults.append(("attachment", _at(error, part.where("attachments"))))
-        images = 0
+        images: dict[str, int] = {}
         for path in merge.images:
             try:
-                images += _image(house, path)
+                digest, octets = _image(house, path)
             except BadData as error:
                 faults.append(("image", _at(error, _named_in(part, path))))
-        if images > IMAGES and not house.config.links.images:
-            message = f"the images have {images / 1e6:.1f} MB for each copy"
-            faults.append(
-                ("heavy", StatementError(message, where=part.file, hint="save them smaller, or set links.images"))
-            )
+            else:
+                # the same bytes travel once, and with a base none do
+                images |= {} if house.config.links.images else {digest: octets}
+        whole = sum(images.values()) + sum(sizes.get(name, 0) for name in merge.attachments)
+        try:
+            too_large(whole, part.where("attachments") if merge.attachments else part.file)
+        except StatementError as error:
+            faults.append(("image" if images else "attachment", error))
+        else:
+            faults += _heavy_images(sum(images.values()), part.file)
     return sizes, faults
 
 
-def _image(house: House, path: str) -> int:
+def _heavy_images(octets: int, file: str) -> Iterator[Fault]:
+    if octets > IMAGES:
+        message = f"the images have {octets / 1e6:.1f} MB for each copy"
+        yield "heavy", StatementError(message, where=file, hint="save them smaller, or set links.images")
+
+
+def _image(house: House, path: str) -> tuple[str, int]:
+    """What an image is known by, and its octets."""
     from broadcaster import pictures
 
     body = house.workspace.asset(path)
     pictures.look(body, path)
-    return len(body)
+    return sha256(body).hexdigest(), len(body)
 
 
 def _at(error: BadData, where: str) -> StatementError:
