@@ -75,7 +75,7 @@ class View:
     @property
     def speed(self) -> str:
         """ "82.4/s, 41 s left", or nothing when nothing moves."""
-        if not self.rate.a_second:
+        if not self.rate.a_second or (self.of is not None and self.of.state.word != "sending"):
             return ""
         left = f", {span(self.left)} left" if self.left is not None else ""
         return f"{self.rate.a_second:,.1f}/s{left}"
@@ -138,6 +138,8 @@ def watch(house: House, number: int | None, *, as_json: bool) -> list[Mailing]:
     try:
         return _look_on(house, number, Canvas(sys.stdout.write) if terminal else None, as_json=as_json)
     except KeyboardInterrupt:
+        if terminal:
+            out()  # the ^C is there already
         raise click.exceptions.Exit(130) from None
 
 
