@@ -92,6 +92,11 @@ def wrong(text: str) -> ConfigError:
     return caught.value
 
 
+def test_a_senders_name_holds_no_mark_that_nobody_sees() -> None:
+    told = config.parse(WHOLE.replace('"Water for All"', '"Water\u200f for \u200eAll\u061c"')).sender
+    assert told.name.into("en", "en") == "Water for All"
+
+
 def test_every_key_of_the_interface_is_read() -> None:
     whole = config.parse(WHOLE)
     assert whole.sender.name.into("ar-IQ", "en") == "الماء للجميع"
@@ -143,6 +148,7 @@ def test_no_limits_are_no_limits() -> None:
         ('address = "news@example.org"', "", "broadcaster.toml:2", "sender.address: is missing"),
         ("[sender]", "[sendr]", "broadcaster.toml:2", "sendr: no such table; allowed here: sender, languages"),
         ('"maildir:outbox"', '"outbox"', "broadcaster.toml:7", "relays.main.url: must be smtp://HOST"),
+        ('"Water for All"', '"Water \u202eriaf"', "broadcaster.toml:3", "sender.name: holds a sign that turns"),
         ('"Water for All"', '"Water\\nBcc: x@y.example"', "broadcaster.toml:3", "sender.name: must be one line"),
     ],
 )

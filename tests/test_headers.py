@@ -42,6 +42,7 @@ AWKWARD = st.lists(
         ]
     )
 ).map("".join)
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 CONTROLS = ["\r", "\n", "\r\n", "\0", "\x0b", "\x0c", "\x1b", "\x7f", "\x85", "\u2028", "\u2029", "\ud800"]
 
 
@@ -83,6 +84,17 @@ def test_a_subject_comes_back_as_it_was(text: str) -> None:
     assert str(read(field)["subject"]) == text
 
 
+@pytest.mark.parametrize("length", range(60, 80))
+@pytest.mark.parametrize("rest", ["b", "b" * 75, "b" * 76, " b", f"{' ' * 2_000}b"])
+def test_a_subject_is_never_folded_right_behind_its_name(length: int, rest: str) -> None:
+    text = f"{'a' * length} {rest}"
+    field = headers.unstructured("Subject", text)
+    lines_are_right(field)
+    assert not field.startswith("Subject:\r\n")
+    # by the plainest rule there is: what is unfolded is what was written (RFC 5322 §2.2.3)
+    assert decoded(field) == str(read(field)["subject"]) == text
+
+
 @given(ANY | AWKWARD)
 def test_no_word_holds_half_a_character(text: str) -> None:
     field = headers.unstructured("Subject", text)
@@ -108,7 +120,13 @@ def test_the_shorter_encoding_is_taken() -> None:
     assert "?b?" in headers.unstructured("Subject", "بيان من أجل الماء")
 
 
-@given(ANY | AWKWARD)
+@pytest.mark.parametrize("sign", TURNING)
+def test_a_name_cannot_turn_what_follows_it(sign: str) -> None:
+    with pytest.raises(StatementError):
+        headers.mailbox("From", f"Bank{sign}", "a@water.example")
+
+
+@given((ANY | AWKWARD).filter(lambda name: not TURNING.intersection(name)))
 @example("Water for All")
 @example('O\'Brien, "Bob" <x@y>')
 @example("a" * 59 + " b")

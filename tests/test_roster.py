@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from broadcaster.address import Address
 from broadcaster.db import Db, open_database
 from broadcaster.errors import AddressError, BadData, NotAllowed, NotFound
+from broadcaster.headers import mailbox
 from broadcaster.roster import Details, Roster, Standing, fold
 from broadcaster.subscriber import MailingList
 
@@ -65,6 +67,26 @@ def test_a_list_is_found_in_any_case_and_keeps_its_list_id(roster: Roster, board
     assert roster.edit_list(board, {"ar": ""}).titles == {"en": "The board"}
     with pytest.raises(NotAllowed):
         roster.create_list("BOARD", "other.example", {})
+
+
+@pytest.mark.parametrize("letter", ["a", "a ", "ä", "الماء ", "👩‍👩‍👧‍👦"])
+def test_a_title_fits_its_header_or_is_refused(roster: Roster, board: MailingList, letter: str) -> None:
+    fitting = [length for length in range(1, 400) if _fits(roster, board, (letter * length).strip())]
+    # what is shorter fits too
+    assert fitting == [*range(1, len(fitting) + 1)]
+    title = (letter * len(fitting)).strip()
+    assert 200 < len(mailbox("List-Id", title, board.list_id)) <= len("List-Id: ") + 255
+    with pytest.raises(BadData):
+        roster.create_list("other", "example.org", {"ar": title * 2})
+    with pytest.raises(BadData):
+        roster.create_list("other", "a." * 120 + "example.org", {})
+    assert [each.name for each in roster.lists()] == ["Board"]
+
+
+def _fits(roster: Roster, of: MailingList, title: str) -> bool:
+    with suppress(BadData):
+        return roster.edit_list(of, {"en": title}).titles == {"en": title}
+    return False
 
 
 @pytest.mark.parametrize("name", ["", "7", "2026", "a b", "-a", "a-", "a.b", "ä", "a\n", "<a>", "a" * 64, "a--b"])

@@ -284,9 +284,23 @@ def _words(table: Table, key: str, *, needed: bool) -> Words:
     return Words(by_language)
 
 
+# what turns the direction of all that follows, and what turns its neighbours: a name must not look like another (UTS 39)
+_TURNING: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_SIDES: Final = re.compile("[\u200e\u200f\u061c]")
+
+
+def _name(table: Table) -> Words:
+    """The sender's name, without signs that nobody sees."""
+    names = _words(table, "name", needed=True)
+    for name in names.by_language.values():
+        if found := _TURNING.search(name):
+            table.fail("name", f"holds a sign that turns the direction of text (U+{ord(found[0]):04X})", "delete it")
+    return Words({tag: _SIDES.sub("", name) for tag, name in names.by_language.items()})
+
+
 def _sender(table: Table) -> Sender:
     return Sender(
-        name=_words(table, "name", needed=True),
+        name=_name(table),
         address=table.parsed("address", _own),
         reply_to=table.maybe("reply_to", _own),
         postal_address=_words(table, "postal_address", needed=False),

@@ -22,6 +22,8 @@ WORD: Final = 75  # RFC 2047 §2, of an encoded-word
 LONGEST: Final = 998  # RFC 5322 §2.1.1
 
 _REFUSED: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# before an address it would show another (UTS 39; Unicode TR 36 §2.10.1)
+_TURNING: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _NAME: Final = re.compile(r"[!-9;-~]{1,76}")
 # one atom of a phrase after another (RFC 5322 §3.2.3), as most names in Latin letters are
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
@@ -38,7 +40,9 @@ def unstructured(name: str, value: str) -> str:
     if value.isascii() and "=?" not in value and value.strip(" ") == value:
         if len(name) + 2 + len(value) <= LINE:
             return f"{name}: {value}\r\n"
-        if max(map(len, value.split(" "))) <= LINE - 1:
+        first, *rest = value.split(" ")
+        # a fold right behind the name gives a space to some readers, and of several spaces they drop some
+        if "  " not in value and len(name) + 2 + len(first) <= LINE and all(len(word) < LINE for word in rest):
             return _folded(f"{name}: {value}")
     return f"{name}: {_encoded(value, len(name) + 2)}\r\n"
 
@@ -46,9 +50,12 @@ def unstructured(name: str, value: str) -> str:
 def mailbox(name: str, phrase: str, address: str) -> str:
     """A field with one mailbox, such as From; the same with `phrase <id>`, such as List-Id (RFC 2919 §3).
 
-    Raises StatementError for an address with anything in it that could end it.
+    Raises StatementError for an address with anything in it that could end it, and for a phrase that could show
+    what follows it backwards.
     """
     _refuse(name, phrase)
+    if not phrase.isprintable() and (turning := _TURNING.search(phrase)):
+        raise StatementError(f"{name}: holds a sign that turns what follows (U+{ord(turning[0]):04X})", hint="delete it")
     _refuse(name, address)
     domain = address.rpartition("@")[2]
     if not domain.isascii() or not address or _outside_quotes(address).intersection(" <>,;"):
@@ -121,15 +128,10 @@ def _outside_quotes(address: str) -> set[str]:
 
 
 def _folded(line: str) -> str:
-    """Folded before spaces (RFC 5322 §2.2.3), so that no line is too long and none is empty."""
+    """Folded before spaces (RFC 5322 §2.2.3), so that no line is too long. Each word must fit on one."""
     lines: list[str] = []
     while len(line) > LINE:
         at = line.rfind(" ", 1, LINE + 1)
-        # of several spaces the first: a line of spaces alone would be dropped
-        while at > 0 and line[at - 1] == " ":
-            at -= 1
-        if at <= 0 or not line[:at].strip():
-            break
         lines.append(line[:at])
         line = line[at:]
     return "\r\n".join([*lines, line]) + "\r\n"

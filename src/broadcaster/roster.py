@@ -23,6 +23,8 @@ from broadcaster.subscriber import MailingList, Subscriber
 # Part of a List-Id (RFC 2919 §2: a dot-atom), so ASCII; a digit alone would read as a mailing's number
 _LIST_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*", re.ASCII)
 LIST_NAME_LIMIT = 63
+# octets of a List-Id and what is written before it (RFC 2919 §3), as they stand in the header
+_LIST_ID_LIMIT = 255
 
 PERSON = "select id, address, name, language, timezone, fields from subscriber"
 
@@ -117,7 +119,7 @@ class Roster:
 
         A deleted one of that name comes back, without its people but with the memory of who left it.
 
-        Raises BadData for a name that cannot be part of a List-Id, NotAllowed when there is one.
+        Raises BadData for a name or title that cannot be part of a List-Id, NotAllowed when there is one.
         """
         if _LIST_NAME.fullmatch(name) is None or len(name) > LIST_NAME_LIMIT:
             raise BadData(
@@ -125,7 +127,9 @@ class Roster:
                 hint="the name is part of mail headers; --title takes any words",
             )
         with self.db.atomic(durable=True) as conn:
-            row = conn.execute("select id, deleted from list where name = ?", (name,)).fetchone()
+            row = conn.execute("select id, deleted, list_id from list where name = ?", (name,)).fetchone()
+            list_id = f"{name.lower()}.{domain}" if row is None else row[2]
+            _refuse_long(titles, list_id)
             if row is not None and row[1] is None:
                 raise NotAllowed(
                     f"there is a list {name!r} already", hint=f"`broadcaster lists edit {name}` changes it"
@@ -135,12 +139,16 @@ class Roster:
             else:
                 conn.execute(
                     "insert into list (name, list_id, titles, created) values (?, ?, ?, ?)",
-                    (name, f"{name.lower()}.{domain}", _json(titles), self.now()),
+                    (name, list_id, _json(titles), self.now()),
                 )
         return self.list(name)
 
     def edit_list(self, of: MailingList, titles: Mapping[str, str]) -> MailingList:
-        """Set titles by language; an empty title takes that one away. The name and the List-Id never change."""
+        """Set titles by language; an empty title takes that one away. The name and the List-Id never change.
+
+        Raises BadData for a title that is too long.
+        """
+        _refuse_long(titles, of.list_id)
         with self.db.atomic(durable=True) as conn:
             now = self.list(of.name).titles
             merged = {tag: title for tag, title in {**now, **titles}.items() if title}
@@ -552,6 +560,19 @@ def _any_value(fields: str, needle: str) -> bool:
     if needle.isprintable() and not {'"', "\\"} & set(needle) and needle not in fold(fields):
         return False
     return any(needle in fold(value) for value in json.loads(fields).values())
+
+
+def _refuse_long(titles: Mapping[str, str], list_id: str) -> None:
+    """Raises BadData for a title that its header has no room for: an Arabic letter takes three octets there."""
+    from broadcaster.headers import mailbox
+
+    for title in ("", *titles.values()):
+        over = len(mailbox("List-Id", title, list_id)) - len("List-Id: ") - _LIST_ID_LIMIT
+        if over > 0:
+            raise BadData(
+                f"{title[:40]!r}… is {over} octets too long for its header (List-Id)",
+                hint="some forty letters are enough",
+            )
 
 
 def _list(row: tuple[int, str, str, str]) -> MailingList:
