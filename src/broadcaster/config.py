@@ -284,7 +284,7 @@ def _words(table: Table, key: str, *, needed: bool) -> Words:
     return Words(by_language)
 
 
-# what turns the direction of all that follows, and what turns its neighbours: a name must not look like another (UTS 39)
+# what turns the direction of all that follows, and what turns its neighbours: no name looks like another (UTS 39)
 _TURNING: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _SIDES: Final = re.compile("[\u200e\u200f\u061c]")
 

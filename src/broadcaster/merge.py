@@ -84,6 +84,7 @@ _UNTIDY = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u206
 _LINE_END = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACES = re.compile(r"[ \t\n]+")
+_LINES = re.compile(r"[ \t]*+\n[ \t\n]*+")
 _SCHEME = re.compile(r"(?:https?|mailto|tel):", re.IGNORECASE)
 _PLAIN_URL = re.compile(r"(?:https?|mailto|tel):[A-Za-z0-9._~:/?#@!$*+,;=%-]*")
 _NOT_IN_URL = re.compile(r'[\x00-\x20"<>\\^`{|}]')
@@ -130,6 +131,12 @@ def as_mailbox_part(value: object) -> str:
     return quote(tidy(value), safe="-._~@+")
 
 
+def as_plain(value: object) -> str:
+    """In the text part, on one line as in HTML: a second would leave the quote or item it is in, or forge a footer."""
+    text = tidy(value)
+    return text if "\n" not in text else _LINES.sub(" ", text).strip(" ")
+
+
 def as_header(value: object) -> str:
     """On one line: a line end would begin another header field."""
     return _SPACES.sub(" ", tidy(value))
@@ -147,7 +154,7 @@ PLACES: Mapping[str, Callable[[object], str]] = {
     Place.ADDRESS: as_address,
     Place.URL_PART: as_url_part,
     Place.MAILBOX_PART: as_mailbox_part,
-    Place.PLAIN: tidy,
+    Place.PLAIN: as_plain,
     Place.HEADER: as_header,
     Place.FILE: as_file,
 }
