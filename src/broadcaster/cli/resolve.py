@@ -171,12 +171,13 @@ def _show(house: House, of: Mailing, told: Told, spans: Sequence[Span]) -> None:
     say("  " + ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in told.counts().items()))
     if not told.missing:
         return
-    missing = len(told.missing)
-    if told.covered == missing:
+    missing, apart = len(told.missing), len(told.missing) - told.covered
+    if not apart:
         say(f"  {missing:,} not in this log, which covers the time they were tried: most likely never taken")
+    elif told.covered:
+        say(f"  {missing:,} not in this log, which does not cover the time when {apart:,} of them were tried")
     else:
-        apart = missing - told.covered
-        say(f"  {missing:,} not in this log; of {apart:,} it does not cover the time they were tried")
+        say(f"  {missing:,} not in this log, which does not cover the time they were tried")
     say(f"  `broadcaster resolve {of.id} --resend` sends them again, --accept lets them be")
 
 
