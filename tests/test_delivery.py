@@ -14,8 +14,9 @@ codes = st.integers(min_value=200, max_value=599)
 stages = st.sampled_from(Stage)
 
 
-def test_what_is_settled_stays_but_for_a_bounce() -> None:
-    assert {(state, event) for state, event in NEXT if state in SETTLED} == {(State.ACCEPTED, Event.BOUNCE)}
+def test_what_is_settled_stays_but_for_a_bounce_and_for_what_was_our_fault() -> None:
+    moved = {(state, event) for state, event in NEXT if state in SETTLED}
+    assert moved == {(State.ACCEPTED, Event.BOUNCE), (State.REJECTED, Event.PARDON)}
 
 
 def test_only_a_person_brings_back_what_was_handed_over() -> None:

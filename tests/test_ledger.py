@@ -46,7 +46,7 @@ def counted(db: Db, of: Mailing) -> dict[State, int]:
 
 
 def claimed(ledger: Ledger, of: Mailing, number: int) -> Sequence[Slip]:
-    slips = ledger.slips(ledger.pending(of, 0, number))
+    slips = ledger.slips(ledger.pending(of, 0, number), 1000)
     assert ledger.shift(of.id, [slip.id for slip in slips], Event.CLAIM) == len(slips)
     return slips
 
@@ -69,7 +69,7 @@ def test_nobody_is_enrolled_twice_and_then_nothing_is_written(ledger: Ledger) ->
 def test_a_delivery_is_claimed_once(ledger: Ledger) -> None:
     of = enrolled(ledger)
     slips = claimed(ledger, of, 4)
-    assert ledger.slips([slip.id for slip in slips]) == []
+    assert ledger.slips([slip.id for slip in slips], 1000) == []
     assert ledger.shift(of.id, [slip.id for slip in slips], Event.CLAIM) == 0
 
 
@@ -112,13 +112,15 @@ def test_what_is_deferred_comes_when_it_is_due_and_not_before(ledger: Ledger) ->
     of = enrolled(ledger)
     (slip,) = claimed(ledger, of, 1)
     ledger.record([], [(slip, outcome(slip, Event.DEFER, 450), 5000)])
-    assert ledger.ripe(of.id, 4999, 10) == []
-    assert ledger.ripe(of.id, 5000, 10) == [slip.id]
+    assert ledger.ripened(of.id, 4999, (0, 0), 10) == []
+    assert ledger.ripened(of.id, 5000, (0, 0), 10) == [(slip.id, "", 5000)]
+    assert ledger.ripened(of.id, 5000, (5000, slip.id), 10) == []
     assert ledger.next_ripe(of.id) == 5000
-    (again,) = ledger.slips([slip.id])
+    assert ledger.slips([slip.id], 4999) == []
+    (again,) = ledger.slips([slip.id], 5000)
     assert again.attempts == 1
     ledger.shift(of.id, [slip.id], Event.CLAIM)
-    assert ledger.ripe(of.id, 5000, 10) == []
+    assert ledger.ripened(of.id, 5000, (0, 0), 10) == []
 
 
 def test_cancelling_settles_all_that_waits(ledger: Ledger) -> None:

@@ -4,7 +4,7 @@ import itertools
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broadcaster.errors import ConfigError
@@ -81,13 +81,15 @@ def test_a_changed_limit_goes_on_from_what_was_counted() -> None:
 
 def test_seconds_and_minutes_are_spread_and_hours_may_burst() -> None:
     spread = drive(Pace([Limit(60, 60)]), 3)
-    assert [round(b - a, 2) for a, b in itertools.pairwise(spread)] == [1.02, 1.02]
+    assert [round(b - a, 2) for a, b in itertools.pairwise(spread)] == [1.03, 1.03]
     assert drive(Pace([Limit(60, 3600)]), 60) == [START] * 60
 
 
 def test_without_limits_nothing_waits() -> None:
     assert drive(Pace([]), 5) == [START] * 5
-    assert Pace([]).book(START, 400) == [START] * 400
+    assert Pace([]).free
+    assert Pace([]).room(START, 1) > 1_000_000
+    assert Pace([]).state == {}
 
 
 @given(limits, st.floats(1, 10_000_000))
@@ -100,12 +102,167 @@ def test_a_clock_set_back_neither_stops_the_mail_nor_lets_more_through(limit: Li
     assert expected - 0.01 <= after <= expected + limit.seconds * 0.05 + 0.01
 
 
-def test_booking_takes_what_lies_within_a_second_and_at_least_one() -> None:
+# what is promised, and what goes late
+
+
+@given(st.lists(limits, min_size=1, max_size=3), st.integers(0, 100), st.integers(0, 30), st.floats(0, 90))
+def test_what_is_promised_has_its_turn_before_what_is_not(
+    several: list[Limit], before: int, promised: int, passed: float
+) -> None:
+    pace = Pace(several)
+    now = drive(pace, before)[-1] + passed if before else START
+    pace.promised = min(promised, pace.room(now, 60.0))
+    turn = pace.turn(now)
+    twin = Pace(several, {**pace.state, "promised": 0}) if pace.state else Pace(several)
+    twin.next(now)
+    last = now
+    for _ in range(pace.promised + 1):
+        last = twin.next(last)
+        twin.take(last)
+    assert turn <= last + 1e-4
+    assert (pace.room(now, 1.0) > 0) == (turn <= now + 1.0) or abs(turn - now - 1.0) < 1e-4
+
+
+class Sender:
+    """One process after the other at one pace: claims, waits, writes late, and is killed."""
+
+    def __init__(self, several: list[Limit]) -> None:
+        self.limits = several
+        self.stored: str = "{}"
+        self.now = START
+        self.pace = Pace(several)
+        self.times: list[float] = []
+
+    def claim(self, number: int) -> None:
+        if number <= self.pace.room(self.now, 1.0):
+            self.pace.promised += number
+            self.pace.next(self.now)
+            self.stored = json.dumps(self.pace.state)
+
+    def write(self, late: float) -> None:
+        """One of the promised goes at its turn, or a while after it."""
+        if self.pace.promised:
+            turn = self.pace.next(self.now)
+            self.pace.take(turn)
+            self.pace.promised -= 1
+            self.now = max(self.now, turn + late)
+            self.pace.wrote(turn, self.now)
+            self.times.append(self.now)
+
+    def killed(self, after: float) -> None:
+        self.now += after
+        self.pace = Pace(self.limits, json.loads(self.stored))
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("claim"), st.integers(1, 40)),
+        st.tuples(st.just("write"), st.floats(0, 3)),
+        st.tuples(st.just("write"), st.just(0.0)),
+        st.tuples(st.just("pass"), st.floats(0, 400)),
+        st.tuples(st.just("killed"), st.floats(0, 2)),
+        st.tuples(st.just("complain"), st.floats(0, 100)),
+        st.tuples(st.just("heal"), st.just(0.0)),
+    ),
+    max_size=150,
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(limits, min_size=1, max_size=3), steps)
+def test_no_kill_no_delay_and_no_brake_lets_more_through_in_any_window(
+    several: list[Limit], what: list[tuple[str, float]]
+) -> None:
+    sender = Sender(several)
+    for verb, value in what:
+        if verb == "claim":
+            sender.claim(int(value))
+        elif verb == "write":
+            sender.write(value)
+        elif verb == "pass":
+            sender.now += value
+        elif verb == "killed":
+            sender.killed(value)
+        elif verb == "complain":
+            sender.pace.slow(sender.now, value)
+        else:
+            sender.pace.heal(sender.now)
+    for limit in several:
+        assert not sender.times or most_in_any_window(sender.times, limit.seconds) <= limit.number
+
+
+@given(limits.filter(lambda limit: limit.seconds <= 60), st.floats(0, 0.01))
+def test_who_is_always_a_little_late_reaches_the_limit_all_the_same(limit: Limit, share: float) -> None:
+    pace, now, times = Pace([limit]), START, []
+    late = min(share * limit.seconds, limit.gap / 2)
+    for _ in range(3 * limit.number + 1):
+        now = pace.next(now) + late
+        pace.take(now)
+        times.append(now)
+    assert times[-1] - times[0] <= 3 * limit.seconds * 1.05
+    assert most_in_any_window(times, limit.seconds) <= limit.number
+
+
+# the brake
+
+
+def test_who_complains_gets_nothing_for_a_minute_and_then_half() -> None:
     pace = Pace([Limit(10, 1)])
-    assert len(pace.book(START, 50)) == 10
-    assert pace.next(START) > START + 1
-    assert len(Pace([Limit(1, 60)]).book(START, 50)) == 1
-    assert Pace([Limit(1, 60)]).book(START, 0) == []
+    drive(pace, 50)
+    until = pace.slow(START + 6, seen=9.5)
+    assert until == START + 66
+    assert pace.next(START + 7) == until
+    times = drive(pace, 31, until)
+    assert times[0] == until
+    assert 5.7 <= times[-1] - times[0] <= 6.5
+
+
+def test_each_complaint_after_a_pause_makes_the_next_one_longer_up_to_an_hour() -> None:
+    pace, now, pauses = Pace([]), START, []
+    for _ in range(9):
+        until = pace.slow(now, seen=100)
+        assert pace.slow(now + 1, seen=100) == until  # about what went before
+        pauses.append(until - now)
+        now = until
+    assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+    assert pace.brake is not None
+    assert pace.brake.share == 1 / 64
+
+
+def test_success_brings_the_full_speed_back_in_about_ten_minutes() -> None:
+    pace = Pace([])
+    now = pace.slow(START, seen=20)
+    began, taken = now, 0
+    while pace.brake is not None:
+        now = pace.next(now)
+        pace.take(now)
+        pace.heal(now)
+        taken += 1
+    assert 300 <= now - began <= 900
+    assert pace.free
+    assert pace.next(now) == now
+
+
+@given(st.floats(1, 200), st.integers(1, 4))
+def test_a_slowed_pace_is_reached_within_five_percent(seen: float, complaints: int) -> None:
+    pace, now = Pace([]), START
+    for _ in range(complaints):
+        now = pace.slow(now, seen)
+    times = drive(pace, 50, now)
+    speed = max(seen / 2**complaints, 1 / 60)
+    assert 49 / speed - 1e-4 <= times[-1] - times[0] <= 49 / speed * 1.05
+
+
+def test_a_brake_outlives_its_process_and_is_forgotten_after_a_day() -> None:
+    pace = Pace([Limit(5, 1)])
+    until = pace.slow(START, seen=5)
+    stored = json.loads(json.dumps(pace.state))
+    assert Pace([Limit(5, 1)], stored).next(START + 1) == until
+    again = Pace([], stored)
+    assert again.slow(until, seen=5) == until + 120
+    late = Pace([Limit(5, 1)], stored)
+    assert late.next(until + 2 * 86400) == until + 2 * 86400
+    assert late.brake is None
 
 
 @given(st.lists(limits, max_size=3), st.integers(1, 120))

@@ -307,7 +307,7 @@ def test_after_a_kill_the_pace_counts_all_that_any_connection_may_have_sent(shop
         keep = Ledger.keep_pace
 
         def noticed(self: Ledger, scope: str, state: Any) -> None:
-            kept.append(sum(count for _, count in state["windows"]["3600"]))
+            kept.append(sum(count for _, count in state["windows"]["3600"]) + state.get("promised", 0))
             keep(self, scope, state)
             tally = self.mailing(number).tally
             gone = 60 - tally.get(State.PENDING, 0)

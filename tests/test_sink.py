@@ -64,8 +64,9 @@ CELLS = {
     ("-f", "EHLO"): Cell(0, "finished", {"accepted": 4}, 4, "accepted 4 of 4; finished", "2.0.0 Ok"),
     ("-f", "MAIL"): Cell(75, "paused", {"pending": 4}, 0, f"mailing 1 was paused: main refuses us: {HARD}"),
     ("-f", "RCPT"): Cell(0, "finished", {"rejected": 4}, 4, "rejected 4 of 4; finished", HARD[4:]),
-    ("-f", "DATA"): Cell(0, "finished", {"rejected": 4}, 4, "rejected 4 of 4; finished", HARD[4:]),
-    ("-f", "."): Cell(0, "finished", {"rejected": 4}, 4, "rejected 4 of 4; finished", HARD[4:]),
+    # after RCPT it is about the message: three in a row are enough, and nobody is to blame
+    ("-f", "DATA"): Cell(75, "paused", {"pending": 4}, 3, f"main refuses this message: {HARD}", HARD[4:]),
+    ("-f", "."): Cell(75, "paused", {"pending": 4}, 3, f"main refuses this message: {HARD}", HARD[4:]),
     ("-q", "CONNECT"): waiting("Error connecting to 127.0.0.1"),
     ("-q", "EHLO"): waiting("127.0.0.1"),
     ("-q", "MAIL"): waiting(GONE),

@@ -204,7 +204,6 @@ _UNBUILT: Final[tuple[tuple[str, Callable[[Config], bool], Literal["error", "war
         "warning",
         f"{_NO_EFFECT}: mail goes out on any day",
     ),
-    ("destinations", lambda c: bool(c.destinations), "warning", f"{_NO_EFFECT}: only the relay's own limits hold"),
     ("safety.surprise", lambda c: c.safety.surprise is not None, "warning", f"{_NO_EFFECT}: nobody is asked again"),
     ("safety.approvals", lambda c: c.safety.approvals > 0, "warning", f"{_NO_EFFECT}: nobody else is asked"),
     ("returns.mailboxes", lambda c: bool(c.returns.mailboxes), "warning", f"{_NO_EFFECT}: read them yourself"),

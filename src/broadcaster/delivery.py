@@ -54,6 +54,7 @@ class Event(Enum):
     BOUNCE = "a failure DSN of this copy, or a log that tells of one"
     RESEND = "resolve --resend"
     RESTORE = "this database was restored from before the last sending"
+    PARDON = "5yz that was about the message or our set-up: it may go when that is mended"
 
 
 NEXT: dict[tuple[State, Event], State] = {
@@ -88,6 +89,7 @@ NEXT: dict[tuple[State, Event], State] = {
     **{
         (state, Event.RESTORE): State.IN_DOUBT for state in (State.PENDING, State.CLAIMED, State.HANDED, State.DEFERRED)
     },
+    (State.REJECTED, Event.PARDON): State.PENDING,
     (State.HANDED, Event.BOUNCE): State.BOUNCED,
     (State.ACCEPTED, Event.BOUNCE): State.BOUNCED,
     (State.IN_DOUBT, Event.BOUNCE): State.BOUNCED,
@@ -148,6 +150,11 @@ class Silence:
 Answer = Reply | Silence
 
 
+def told(answer: Answer) -> str:
+    """An answer in a few words."""
+    return f"{answer.code} {answer.text}"[:300] if isinstance(answer, Reply) else answer.why[:300]
+
+
 class About(Enum):
     """Whom a refusal is about: who is blamed decides who must act."""
 
@@ -155,6 +162,8 @@ class About(Enum):
     PERSON = "the person"
     MESSAGE = "the message"
     US = "our set-up"
+    WAY = "this address over this relay"
+    RATE = "our speed"
     TIME = "the time"
 
 
@@ -167,11 +176,12 @@ class Verdict:
 
 
 def judge(answer: Answer) -> Verdict:
-    """What follows from an answer: the stage first, then the enhanced status, then the code.
+    """What follows from an answer: the stage first, then known texts, the enhanced status, the code.
 
     Up to MAIL it is never the person: their delivery goes back untouched. 421 closes the
     channel at any stage (RFC 5321 §3.8) and says nothing of the person either, unless the dot
-    was out: then the message was refused for now, and is deferred.
+    was out: then the message was refused for now, and is deferred. A complaint of our speed is
+    about nobody: the delivery waits, and that was no try of the person's.
     """
     if isinstance(answer, Silence):
         return Verdict(Event.LOSE if answer.after_dot else Event.MISS, About.TIME)
@@ -179,29 +189,90 @@ def judge(answer: Answer) -> Verdict:
     if answer.stage is Stage.DOT and kind == 2:
         return Verdict(Event.ACCEPT, About.NOBODY)
     if answer.stage <= Stage.MAIL:
-        if kind == 5:
-            return Verdict(Event.MISS, About.US)
-        return Verdict(Event.DEFER if answer.stage is Stage.MAIL and answer.code != 421 else Event.MISS, About.TIME)
-    if answer.code == 421 and answer.stage < Stage.DOT:
-        return Verdict(Event.MISS, About.TIME)
-    if answer.stage is Stage.RCPT and answer.code == 552:
+        return _refused_early(answer)
+    if answer.stage is Stage.RCPT and answer.code == 552 and not answer.status.startswith("5.2."):
         # RFC 5321 §4.5.3.1.10: an old way to say "too many recipients", to be read as 452
         return Verdict(Event.DEFER, About.TIME)
     if kind == 4:
-        return Verdict(Event.DEFER, About.TIME)
+        if too_fast(answer):
+            return Verdict(Event.DEFER, About.RATE)
+        closing = answer.code == 421 and answer.stage < Stage.DOT
+        return Verdict(Event.MISS if closing else Event.DEFER, About.TIME)
     if kind == 5:
         return Verdict(Event.REJECT, _blamed(answer))
     # 2yz or 3yz where none is allowed: nothing that we may build on
     return Verdict(Event.LOSE if answer.stage is Stage.DOT else Event.MISS, About.TIME)
 
 
+def _refused_early(reply: Reply) -> Verdict:
+    """A refusal up to MAIL. What SIZE or BODY announced (RFC 1870, 6152) may be refused there: that is the message."""
+    closing = reply.stage < Stage.MAIL or reply.code == 421
+    if reply.code >= 500:
+        size = reply.code == 552 and not reply.status
+        large = reply.stage is Stage.MAIL and (size or _blamed(reply) is About.MESSAGE)
+        return Verdict(Event.DEFER, About.MESSAGE) if large else Verdict(Event.MISS, About.US)
+    return Verdict(Event.MISS if closing else Event.DEFER, About.RATE if too_fast(reply) else About.TIME)
+
+
 def _blamed(reply: Reply) -> About:
-    """5.7.x is policy or authentication (RFC 3463 §3.8), 5.6.x and 5.3.4 the content: not the address."""
-    if reply.status.startswith("5.7.") or reply.code in (530, 535):
+    """Whom a 5yz is about, after RFC 3463 §3: X.1 and X.2 the address and the mailbox, X.7 policy and authentication,
+    X.6 and X.3.4 the content; without one of these, RCPT is about the person, what comes later about the message."""
+    status = reply.status
+    if status == "5.6.7":
+        # RFC 6531 §3.5: an address beyond ASCII, and somebody who cannot carry it
+        return About.WAY
+    if status.startswith("5.7.") or status in ("5.1.7", "5.1.8", "5.4.5") or reply.code in (530, 535):
         return About.US
-    if reply.stage is not Stage.RCPT or reply.status.startswith("5.6.") or reply.status == "5.3.4":
+    if status.startswith("5.6.") or status in ("5.3.4", "5.2.3"):
         return About.MESSAGE
-    return About.PERSON
+    if status.startswith(("5.1.", "5.2.")) or reply.stage is Stage.RCPT:
+        return About.PERSON
+    return About.MESSAGE if reply.stage > Stage.MAIL else About.US
+
+
+# What providers say to whom is too fast: none of it is about one person or one mailbox.
+_FAST_STATUS = frozenset({"4.7.28", "4.7.500", "4.7.650", "4.7.651", "4.7.700"})
+_FAST = re.compile(
+    r"\brates?\b|rate-?limit|throttl|too (?:many|much|fast|quickly|frequent)|slow(?:ing)? down|frequency"
+    r"|(?:send|sent|messages?|mails?|recipients?|hourly|daily|minute)\b.{0,40}\b(?:quota|limit)"
+    r"|(?:quota|limit)\b.{0,40}\b(?:send|sent|messages?|mails?|per (?:hour|day|minute|second))"
+    r"|(?:unusual|unexpected|excessive|high) (?:volume|traffic|amount)|server busy"
+    r"|\[(?:TSS?\d\d|IPTS\d\d|HCM\d|CS01|BS\d\d)\]|\bRL0000\d\d\b|\bRP-00\d\b|\((?:S775|AS\d+)\)",
+    re.IGNORECASE,
+)
+_LATER = re.compile(r"try again later|temporarily deferred|4\.7\.0 .*\blater\b", re.IGNORECASE)
+# Greylisting and full mailboxes pass by themselves; somebody may be mailed too fast by all the world.
+_OTHERWISE = re.compile(
+    r"gr[ae]y-?list|mailbox|over ?quota|\b(?:user|recipient|account|inbox)\b.{0,60}\b(?:receiv|full|quota)"
+    r"|\b(?:hops|loop|errors|unknown|size|large|big|storage|tls|starttls|authenticat\w*|password|login)\b",
+    re.IGNORECASE,
+)
+_CROWDED = re.compile(
+    r"(?:too many|concurrent|simultaneous|parallel|maximum|max|limit|exceed\w*|number of)\b.{0,40}"
+    r"\b(?:connections?|sessions?|threads?|connexions)\b"
+    r"|\b(?:connections?|sessions?|thread|connexions)\b.{0,20}\b(?:limit|exceed\w*|rate)|trop de connexions"
+    r"|\b(?:per|one|this|single) (?:connection|session)\b",
+    re.IGNORECASE,
+)
+
+
+def crowded(reply: Reply) -> bool:
+    """Whether a 4yz says that there are too many connections, or too many messages on this one."""
+    return reply.code // 100 == 4 and _CROWDED.search(reply.text) is not None
+
+
+def too_fast(reply: Reply) -> bool:
+    """Whether a 4yz complains of how fast we send: policy or rate (RFC 3463 §3.8), or a text that providers use.
+
+    Not of how many connections there are, and not of one person's mailbox.
+    """
+    if reply.code // 100 != 4 or _CROWDED.search(reply.text):
+        return False
+    if reply.status in _FAST_STATUS:
+        return True
+    if reply.status.startswith("4.2.2") or _OTHERWISE.search(reply.text):
+        return False
+    return bool(_FAST.search(reply.text) or (reply.status == "4.7.0" and _LATER.search(reply.text)))
 
 
 @dataclass(frozen=True, slots=True)

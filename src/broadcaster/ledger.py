@@ -262,35 +262,53 @@ class Ledger:
         )
         return [row[0] for row in rows]
 
-    def ripe(self, number: int, now: int, limit: int) -> list[int]:
-        """Deferred deliveries whose next time has come, the longest waiting first."""
-        rows = self._conn.execute(
-            "select delivery from due where mailing = ? and at <= ? order by at limit ?", (number, now, limit)
-        )
-        return [row[0] for row in rows]
+    def waiting(self, of: Mailing, after: int, limit: int) -> list[tuple[int, str]]:
+        """The same with the domain each goes to: a join that pays only where destinations have a pace of their own."""
+        return self._conn.execute(
+            "select d.id, coalesce(substr(s.address, instr(s.address, '@') + 1), '')"
+            " from delivery d left join subscriber s on s.id = d.subscriber"
+            " where d.id > ? and d.id <= ? and d.state = 0 order by d.id limit ?",
+            (max(after, of.first - 1), of.last, limit),
+        ).fetchall()
+
+    def ripened(self, number: int, now: int, after: tuple[int, int], limit: int) -> list[tuple[int, str, int]]:
+        """Deferred deliveries whose time has come, with domain and time, the longest waiting first, from behind a
+        (time, id) on: so each is found once, whatever becomes of it."""
+        return self._conn.execute(
+            "select due.delivery, coalesce(substr(s.address, instr(s.address, '@') + 1), ''), due.at"
+            " from due join delivery d on d.id = due.delivery left join subscriber s on s.id = d.subscriber"
+            " where due.mailing = ? and due.at <= ?"
+            " and (due.at, due.delivery) > (?, ?) order by due.at, due.delivery limit ?",
+            (number, now, *after, limit),
+        ).fetchall()
 
     def next_ripe(self, number: int) -> int | None:
         """When the next deferred delivery of a mailing may be tried (epoch seconds)."""
         at: int | None = self._conn.execute("select min(at) from due where mailing = ?", (number,)).fetchone()[0]
         return at
 
-    def slips(self, ids: Sequence[int]) -> list[Slip]:
-        """Those of the deliveries that can still be claimed. Inside the transaction of the claim."""
+    def slips(self, ids: Sequence[int], now: int) -> list[Slip]:
+        """Those of the deliveries that can be claimed now. Inside the transaction of the claim."""
         rows = self._conn.execute(
-            "select id, mailing, subscriber, list, part, attempts from delivery"
-            " where id in (select value from json_each(?)) and state in (0, 3) order by id",
-            (json.dumps(ids),),
+            "select id, mailing, subscriber, list, part, attempts from delivery d"
+            " where id in (select value from json_each(?)) and (state = 0 or state = 3 and"
+            " exists (select 1 from due where delivery = d.id and at <= ?)) order by id",
+            (json.dumps(ids), now),
         )
         return [Slip(*row) for row in rows]
 
-    def first_attempt(self, delivery: int) -> int | None:
-        """When a delivery was first tried (epoch seconds); first since a person had it sent again."""
-        at: int | None = self._conn.execute(
-            "select min(at) from attempt where delivery = ?1 and number >"
-            " (select coalesce(max(number), 0) from attempt where delivery = ?1 and state = 6)",
+    def deferrals(self, delivery: int) -> list[tuple[int, int, str]]:
+        """When a delivery was put off, with code and text; only since a person last had it sent again."""
+        return self._conn.execute(
+            "select at, code, reply from attempt where delivery = ?1 and state = 3 and number >"
+            " (select coalesce(max(number), 0) from attempt where delivery = ?1 and state = 6) order by number",
             (delivery,),
-        ).fetchone()[0]
-        return at
+        ).fetchall()
+
+    def refused(self, delivery: int) -> bool:
+        """Whether a delivery was refused before, and pardoned."""
+        sql = "select 1 from attempt where delivery = ? and state = 5"
+        return self._conn.execute(sql, (delivery,)).fetchone() is not None
 
     def close_cancelled(self) -> None:
         """Nothing of a cancelled mailing waits: neither what a sender gave back, nor what a dead one held."""
@@ -524,6 +542,16 @@ class Ledger:
         """The stored state of a pace, or None."""
         row = self._conn.execute("select state from pace where scope = ?", (scope,)).fetchone()
         return json.loads(row[0]) if row else None
+
+    def paces(self) -> list[tuple[str, Any]]:
+        """Every scope with its stored pace that is slowed down."""
+        rows = self._conn.execute("select scope, state from pace where state ->> 'brake' is not null order by scope")
+        return [(scope, json.loads(state)) for scope, state in rows]
+
+    def forget_paces(self, before: float) -> None:
+        """Drop the paces of destinations that nothing has gone to since then (epoch seconds)."""
+        with self.db.atomic() as conn:
+            conn.execute("delete from pace where scope like 'destination:%' and state ->> 'clock' < ?", (before,))
 
     def keep_pace(self, scope: str, state: object) -> None:
         """Store the state of a pace, in the transaction of the claim that used it."""

@@ -1,4 +1,4 @@
-"""How fast, and when again: limits that hold in every window, back-off, and how many connections.
+"""How fast, and when again: limits that hold in every window, a brake, back-off, and how many connections.
 
 Everything here is a pure function of the times it is handed. A pace survives its process: its
 state is plain JSON that the ledger keeps, so that a limit counts over runs and restarts.
@@ -7,6 +7,7 @@ state is plain JSON that the ledger keeps, so that a limit counts over runs and 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,14 +17,38 @@ from broadcaster.errors import ConfigError
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _RATE = re.compile(r"([1-9][0-9]{0,8})\s*/\s*([smhd])")
 
-# The last moments before a MAIL is on the wire are not ours to time: 2 % of the window is left for them.
-_SLACK = 1.02
+# In hundredths of its window: messages of a limit are spread over this much more than it asks for …
+_SLACK = 1.03
+
+# … one that takes its turn so much late does not put off those behind it …
+_LATE = 0.01
+
+# … and as many as the limit allows are this far apart, as they were written and not as they were planned.
+_APART = 1.02
+
+# Of so many the times are kept; where a limit allows more, no single one matters.
+_REMEMBERED = 10_000
 
 # A long window is counted in this many buckets. It is as if it were one bucket longer: 2 % slower, never faster.
 _BUCKETS = 50
 
 # Of messages, before a connection more is tried.
 _ROUNDS = 10
+
+# Who complains of our speed gets nothing for a minute, then twice as long each time, up to an hour (seconds) …
+_PAUSE, _LONGEST_PAUSE = 60.0, 3600.0
+
+# … and then half the speed, down to this share of it or one message a minute …
+_LEAST_SHARE, _LEAST_SPEED = 1 / 64, 1 / 60
+
+# … which grows again by so much with each success that ten minutes at full speed would be enough for all of it.
+_HEALING = 600.0
+
+# What was complained of a day ago says nothing of now (seconds).
+_FORGOTTEN = 86_400.0
+
+# Without a limit there is room for as many as one likes.
+_ENDLESS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +78,48 @@ class Limit:
 
 @dataclass(slots=True)
 class _Even:
-    """A limit per second or minute: evenly spaced, so no window of any place holds too many."""
+    """A limit per second or minute: evenly spaced, so no window of any place holds too many.
+
+    With gaps of 1.03/N of a window, and turns that may be taken 0.01 of it late, any window holds at most
+    1.01/1.03·N + 1 turns, which is less than N + 1. What is written later than its turn is told by `log`.
+    """
 
     limit: Limit
     free: float = float("-inf")  # the earliest time of the next message
+    log: deque[float] = field(init=False)  # the last N times
 
-    def next(self, now: float) -> float:
-        return max(now, self.free)
+    def __post_init__(self) -> None:
+        self.log = deque(maxlen=self.limit.number if self.limit.number <= _REMEMBERED else 0)
+
+    def next(self, now: float, ahead: int = 0) -> float:
+        at = max(now, self.free) + ahead * self.limit.gap
+        if ahead < len(self.log) == self.limit.number:
+            return max(at, self.log[ahead] + self.limit.seconds * _APART)
+        return at
+
+    def room(self, now: float, until: float) -> int:
+        start = self.next(now)
+        return int((until - start) / self.limit.gap) + 1 if start <= until else 0
 
     def take(self, at: float) -> None:
-        self.free = max(self.free, at) + self.limit.gap
+        late = at - self.free
+        self.free = (at if late > self.limit.seconds * _LATE else self.free) + self.limit.gap
+        self.log.append(at)
+
+    def wrote(self, turn: float, at: float) -> None:
+        log = self.log
+        for place in range(len(log) - 1, -1, -1):
+            if log[place] == turn:
+                log[place] = at
+                return
+
+    def lose(self, now: float, _: int) -> None:
+        # whatever went, the last of it went before now
+        self.free = max(self.free, now + self.limit.gap)
 
     def shift(self, seconds: float) -> None:
         self.free += seconds
+        self.log = deque((at + seconds for at in self.log), self.log.maxlen)
 
     def dump(self) -> Any:
         return None if self.free == float("-inf") else self.free
@@ -89,27 +143,39 @@ class _Counted:
         # whole seconds for an hour and a day: the arithmetic of times stays exact
         return self.limit.seconds // _BUCKETS
 
-    def next(self, now: float) -> float:
-        bucket = int(now // self.width)
-        held = {number: count for number, count in self.counts.items() if number >= bucket - _BUCKETS}
+    def _held(self, at: float) -> dict[int, int]:
+        oldest = int(at // self.width) - _BUCKETS
+        return {number: count for number, count in self.counts.items() if number >= oldest}
+
+    def next(self, now: float, ahead: int = 0) -> float:
+        held = self._held(now)
         total = sum(held.values())
-        if total < self.limit.number:
+        most = self.limit.number - ahead
+        if total < most:
             return now
         # the buckets leave the window one by one
         for number in sorted(held):
             total -= held[number]
-            if total < self.limit.number:
+            if total < most:
                 return max(now, (number + _BUCKETS + 1) * self.width)
-        return now
+        return float((int(now // self.width) + _BUCKETS + 1) * self.width)
+
+    def room(self, now: float, until: float) -> int:
+        return max(0, self.limit.number - sum(self._held(until).values()))
 
     def take(self, at: float) -> None:
-        bucket = int(at // self.width)
+        self._count(int(at // self.width), 1)
+
+    def lose(self, now: float, number: int) -> None:
+        self._count(int(now // self.width), number)
+
+    def _count(self, bucket: int, messages: int) -> None:
         if bucket not in self.counts:
             newest = max(self.counts, default=bucket)
             for number in [number for number in self.counts if number < newest - 2 * _BUCKETS]:
                 del self.counts[number]
             self.counts[bucket] = 0
-        self.counts[bucket] += 1
+        self.counts[bucket] += messages
 
     def shift(self, seconds: float) -> None:
         # up, never down: a message must not leave the window too early
@@ -123,43 +189,139 @@ class _Counted:
         self.counts = {int(number): int(count) for number, count in stored or ()}
 
 
-class Pace:
-    """Several limits at once. All times are seconds since the epoch.
+@dataclass(slots=True)
+class Brake:
+    """Somebody complained of our speed: nothing for a while, then slower, then step by step as before.
 
+    Times are seconds since the epoch.
+    """
+
+    speed: float  # the full one: messages a second
+    share: float = 1.0  # of it, now
+    pause: float = 0.0  # how long the last one was
+    until: float = float("-inf")  # nothing goes before
+    free: float = float("-inf")
+
+    @property
+    def gap(self) -> float:
+        return 1 / max(self.speed * self.share, _LEAST_SPEED)
+
+    def next(self, now: float, ahead: int = 0) -> float:
+        return max(now, self.until, self.free) + ahead * self.gap
+
+    def room(self, now: float, until: float) -> int:
+        start = self.next(now)
+        return int((until - start) / self.gap) + 1 if start <= until else 0
+
+    def take(self, at: float) -> None:
+        self.free = (at if at - self.free > self.gap else self.free) + self.gap
+
+    def lose(self, now: float, _: int) -> None:
+        self.free = max(self.free, now + self.gap)
+
+    def shift(self, seconds: float) -> None:
+        self.until += seconds
+        self.free += seconds
+
+    def complain(self, now: float) -> None:
+        """What is said during a pause is about what went before it, and known."""
+        if now < self.until:
+            return
+        self.share = max(self.share / 2, _LEAST_SHARE)
+        self.pause = min(max(_PAUSE, 2 * self.pause), _LONGEST_PAUSE)
+        self.until = self.free = now + self.pause
+
+    def heal(self, now: float) -> bool:
+        """A message was taken. Whether all is well again."""
+        if now >= self.until:
+            self.share += min(0.25, 1 / (_HEALING * self.speed))
+        return self.share >= 1
+
+    def dump(self) -> Any:
+        return [self.speed, self.share, self.pause, self.until, self.free]
+
+    @classmethod
+    def load(cls, stored: Any) -> Brake:
+        return cls(*map(float, stored))
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Brake | None:
+        """The brake in the state of a pace, if there is one."""
+        return cls.load(state["brake"]) if "brake" in state else None
+
+
+class Pace:
+    """Several limits at once, and a brake. All times are seconds since the epoch.
+
+    `promised` counts messages that are claimed and whose turn was not taken yet. It is stored too: whoever
+    finds some, after a crash, counts them as gone at that moment, since nobody knows which did.
     A clock that was set back does not stop the mail: what was counted moves back with it.
     """
 
     def __init__(self, limits: Sequence[Limit], state: Mapping[str, Any] | None = None) -> None:
         """`state` is what `Pace.state` gave earlier. A limit that was changed since goes on from what was counted."""
         strictest = {limit.seconds: limit for limit in sorted(limits, key=lambda limit: -limit.number)}
-        self._gates = [_Even(limit) if limit.gap else _Counted(limit) for limit in strictest.values()]
+        self._limits: list[_Even | _Counted] = [
+            _Even(limit) if limit.gap else _Counted(limit) for limit in strictest.values()
+        ]
+        self.brake: Brake | None = None
+        self.promised = 0
+        self._lost = 0
         self._clock = float("-inf")
         if state:
             self._clock = float(state["clock"])
-            for gate in self._gates:
+            self._lost = int(state.get("promised", 0))
+            self.brake = Brake.of(state)
+            for gate in self._limits:
                 gate.load(state["windows"].get(str(gate.limit.seconds)))
+        self._gates: list[_Even | _Counted | Brake] = []
+        self._gather()
+
+    def _gather(self) -> None:
+        self._gates = [*self._limits, *([self.brake] if self.brake else ())]
+        # nothing to ask: the usual case beside a relay of one's own
+        self.free = not self._gates
 
     @property
     def state(self) -> dict[str, Any]:
-        """JSON: the newest time seen, and what each limit has counted."""
+        """JSON: the newest time seen, what each limit has counted, what is promised, and the brake."""
         if self._clock == float("-inf"):
             return {}
-        return {"clock": self._clock, "windows": {str(gate.limit.seconds): gate.dump() for gate in self._gates}}
+        state = {"clock": self._clock, "windows": {str(gate.limit.seconds): gate.dump() for gate in self._limits}}
+        if self.promised or self._lost:
+            state["promised"] = self.promised + self._lost
+        if self.brake:
+            state["brake"] = self.brake.dump()
+        return state
 
-    def next(self, now: float) -> float:
-        """The earliest time at which the next MAIL may be written: `now`, or later."""
+    def _see(self, now: float) -> None:
         if now < self._clock:
             for gate in self._gates:
                 gate.shift(now - self._clock)
         self._clock = now
-        at = now
-        while True:
-            later = at
+        if self.brake is not None and now > self.brake.until + _FORGOTTEN:
+            self.brake = None
+            self._gather()
+        if self._lost:
             for gate in self._gates:
-                later = gate.next(later)
-            if later == at:
-                return at
-            at = later
+                gate.lose(now, self._lost)
+            self._lost = 0
+
+    def next(self, now: float) -> float:
+        """The earliest time at which the next MAIL may be written: `now`, or later."""
+        self._see(now)
+        # a limit that lets a message go at some time lets it go at any later one
+        return max([now, *(gate.next(now) for gate in self._gates)])
+
+    def turn(self, now: float) -> float:
+        """The same for the next message that is not promised yet: as if all that are had gone."""
+        self._see(now)
+        return max([now, *(gate.next(now, self.promised) for gate in self._gates)])
+
+    def room(self, now: float, within: float) -> int:
+        """How many more may be promised whose turn comes within so many seconds."""
+        self._see(now)
+        return max(0, min([_ENDLESS, *(gate.room(now, now + within) for gate in self._gates)]) - self.promised)
 
     def take(self, at: float) -> None:
         """Count one message at this time."""
@@ -168,16 +330,30 @@ class Pace:
         for gate in self._gates:
             gate.take(at)
 
-    def book(self, now: float, most: int, within: float = 1.0) -> list[float]:
-        """Take the times of the next messages: at most `most`, only those within so many seconds, at least one."""
-        times: list[float] = []
-        while len(times) < most:
-            at = self.next(now)
-            if times and at > now + within:
-                break
-            self.take(at)
-            times.append(at)
-        return times
+    def wrote(self, turn: float, at: float) -> None:
+        """The message that took this turn is written only now."""
+        if at > turn:
+            for gate in self._limits:
+                if isinstance(gate, _Even):
+                    gate.wrote(turn, at)
+
+    def slow(self, now: float, seen: float) -> float:
+        """Somebody complained of our speed, `seen` messages a second. Until when nothing goes."""
+        self._see(now)
+        if self.brake is None:
+            even = [1 / gate.limit.gap for gate in self._limits if isinstance(gate, _Even)]
+            self.brake = Brake(max(min([seen, *even]), _LEAST_SPEED))
+            self._gather()
+        self.brake.complain(now)
+        return self.brake.until
+
+    def heal(self, now: float) -> bool:
+        """A message was taken. Whether that was the end of the brake."""
+        if self.brake is None or not self.brake.heal(now):
+            return False
+        self.brake = None
+        self._gather()
+        return True
 
 
 def duration_of(limits: Sequence[Limit], number: int) -> float:

@@ -8,39 +8,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from broadcaster import mailing as m
+from broadcaster.alarm import Alarm, Refused, Stop
 from broadcaster.broadcast import begun
 from broadcaster.courier import Consignment, Courier, Journal
-from broadcaster.delivery import About, Answer, Envelope, Event, Outcome, Reply, Silence, Stage, State, judge
-from broadcaster.engines import Claim, Engine, Lot
+from broadcaster.delivery import About, Answer, Envelope, Event, Outcome, Reply, State, judge
+from broadcaster.engines import Engine, Lot
+from broadcaster.fence import Fence, Hold, Ticket
+from broadcaster.flows import Flows
 from broadcaster.ledger import Slip
+from broadcaster.lots import Lots
 from broadcaster.mailing import Mailing
-from broadcaster.pace import Backoff, Pace
+from broadcaster.pace import Backoff
 
 if TYPE_CHECKING:
-    from broadcaster.config import Config, Relay
+    from broadcaster.config import Config
     from broadcaster.engines.local import LocalEngine
     from broadcaster.ledger import Ledger
     from broadcaster.mark import Mark
     from broadcaster.press import Press
     from broadcaster.roster import Roster
 
-# how often somebody who waits for the pace looks whether the mailing still runs (seconds)
+# how often somebody looks whether anything is to be sent any more (seconds)
 GLANCE = 0.25
 # how often a sender with nothing to do looks whether somebody handed a mailing over (seconds)
 LOOK = 1.0
-# a lot is what one connection sends in a second, and never more than this
+# a lot is what one connection sends in about a second, and never more than this many
 LOT = 100
-# so many messages in a row without an answer, and something in between is broken
-SILENCES = 3
 
 
 @dataclass(slots=True)
@@ -81,41 +84,48 @@ class Round:
         self.watch = watch
         self._began = int(hands.clock())
         self._since = self._began if since is None else since
-        self._relays: Mapping[str, Relay] = {relay.name: relay for relay in hands.config.relays}
-        self._paces = {
-            relay.name: Pace(relay.limits, hands.ledger.pace(f"relay:{relay.name}")) for relay in hands.config.relays
-        }
+        self._flows = Flows(hands.ledger, hands.config)
+        self._lots = Lots(hands.ledger, self._flows, self._began)
         self._backoff = Backoff(hands.config.retry.after, hands.config.retry.give_up)
-        self._cursor: dict[int, int] = {}
-        self._tried: set[int] = set()  # missed or deferred in this round: not again in it
-        self._slips: dict[int, Slip] = {}  # claimed, and no outcome yet
-        self._starting = 0  # lots that wait for their turn to be claimed
-        self._untried: list[Slip] = []  # claimed in vain: to be drawn again
-        self._news = asyncio.Event()  # one of these three has changed
+        self._going: tuple[tuple[int, int], list[int]] | None = None
+        self._fence = Fence(
+            *(
+                hands.ledger,
+                hands.roster,
+                hands.mark,
+                self._flows,
+                self._lots,
+                self._backoff,
+                hands.clock,
+                self._left_out,
+            )
+        )
+        self._untried: list[tuple[Hold, int]] = []  # claimed in vain: to be drawn again
         self._presses: dict[int, Press] = {}
-        self._version: dict[int, tuple[int, int]] = {}
-        self._pauses = 0
-        self._silences: Counter[str] = Counter()
-        self._tally: defaultdict[int, Counter[Event]] = defaultdict(Counter)
-        self._stopped = False
+        self._dues: dict[int, int] = {}  # of what was put off, until that is written
+        self._alarm = Alarm(hands.config.safety.stop_rejected, hands.config.safety.stop_of_at_least)
+        self._engine: Engine[Consignment] | None = None
         self._offered: set[int] = set()  # composed, and neither handed nor settled: their marks are coming
         self._journal: Journal[Slip] = Journal(self._write, lambda: self._offered)
 
     async def run(self, engine: Engine[Consignment]) -> None:
         """Carry all that is due. What waits afterwards is in the ledger. Raises what writing raised."""
         self.watch.started = self._hands.clock()
+        self._engine = engine
+        lookout = asyncio.ensure_future(self._look_out(engine))
         try:
             # closed whatever happens here: nothing may be on a wire when the last outcomes are written
-            async with contextlib.aclosing(engine.run(self._lots(), self._start)) as outcomes:
+            async with contextlib.aclosing(engine.run(self._drawn(), self._fence.start)) as outcomes:
                 async for outcome in outcomes:
-                    if outcome.delivery in self._slips:
+                    if outcome.delivery in self._fence.tickets:
                         # claimed and not tried (stopped, or the relay is gone): no courier saw it
                         self._settle(outcome)
                     self.watch.outcomes[outcome.event] += 1
                     self.watch.changed()
         finally:
+            lookout.cancel()
             self._journal.flush()
-            self._keep_paces()
+            self._flows.close(self._hands.clock())
         if self._journal.failure is not None:
             raise self._journal.failure
 
@@ -125,51 +135,67 @@ class Round:
 
     def stop(self) -> None:
         """Draw no more lots."""
-        self._stopped = True
+        self._fence.closed = True
+
+    def _left_out(self, event: Event, number: int) -> None:
+        self.watch.outcomes[event] += number
+
+    async def _look_out(self, engine: Engine[Consignment]) -> None:
+        """A pause is heard while everybody waits for a pace: that may be for hours."""
+        seen = self._fence.version()
+        while True:
+            await asyncio.sleep(GLANCE)
+            if (version := self._fence.version()) != seen:
+                seen = version
+                if not self._running():
+                    engine.stop()
 
     # lots
 
-    async def _lots(self) -> AsyncIterator[Lot]:
+    async def _drawn(self) -> AsyncIterator[Lot]:
         """The next deliveries, drawn just in time: what is drawn ahead would be stale when it goes."""
-        while not self._stopped:
+        while not self._fence.closed:
+            self._fence.news.clear()
             self._take_back()
-            if (lot := self._next()) is not None:
-                yield lot
-            elif self._slips or self._starting:
-                # not over yet: what a dying relay does not try goes through another one
-                self._news.clear()
-                await self._news.wait()
-            else:
+            now = self._hands.clock()
+            found = self._lots.draw(self._running(), self._lot_size(now), now)
+            if isinstance(found, Lot):
+                self._fence.drawn()
+                yield found
+            elif found is None and self._fence.empty:
                 return
+            else:
+                # until then, or not over yet: what a dying relay does not try goes through another one
+                await self._rest(None if found is None or math.isinf(found) else found - now)
+
+    async def _rest(self, seconds: float | None) -> None:
+        """Until there is news, at most so long."""
+        if seconds is not None and seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._fence.news.set)
+        try:
+            await self._fence.news.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def _take_back(self) -> None:
         """What was claimed and not tried is pending again, and is drawn again."""
         if self._untried:
             untried, self._untried = self._untried, []
             self._journal.flush()
-            for slip in untried:
-                self._give_back(slip.mailing, (slip.id,))
-
-    def _next(self) -> Lot | None:
-        for number in self._running():
-            of = self._ledger.mailing(number)
-            size = self._lot_size()
-            after = self._cursor.get(number, of.first - 1)
-            while ids := self._ledger.pending(of, after, size):
-                self._cursor[number] = after = ids[-1]
-                if fresh := tuple(i for i in ids if i not in self._tried):
-                    return Lot(number, fresh)
-            ripe = self._ledger.ripe(number, self._began, size + len(self._tried))
-            if fresh := tuple(i for i in ripe if i not in self._tried)[:size]:
-                self._tried.update(fresh)
-                return Lot(number, fresh)
-        return None
+            for hold, delivery in untried:
+                self._lots.give_back(hold.mailing, hold.destination, (delivery,))
 
     def _running(self) -> list[int]:
         """The mailings being sent: ours first, then those handed over to us since we began, the oldest first.
 
         One that was interrupted earlier is not ours to go on with: somebody may have meant to stop it.
         """
+        version = self._fence.version()
+        if self._going is not None and self._going[0] == version:
+            return self._going[1]
         going = {
             of.id
             for of in self._ledger.mailings(states=(m.State.SENDING,))
@@ -177,111 +203,37 @@ class Round:
             # a rehearsal is not finished with real mail, nor the other way round
             and of.rehearsal is self._hands.config.rehearsal
         }
-        for number in list(self._cursor):
-            if number not in going:
-                del self._cursor[number]  # if it is resumed, from the start
-        return [n for n in self._order if n in going] + sorted(going.difference(self._order))
+        for number in set(self._going[1] if self._going else ()) - going:
+            self._alarm.forget(number)  # whoever resumes it has looked into it
+        found = [n for n in self._order if n in going] + sorted(going.difference(self._order))
+        self._going = version, found
+        return found
 
-    def _lot_size(self) -> int:
-        """What one connection sends in about a second, as seen in this round."""
-        connections = sum(relay.connections for relay in self._relays.values())
-        elapsed = self._hands.clock() - self.watch.started
-        seen = self.watch.tried / elapsed if elapsed > 0.2 else 5 * connections
-        allowed = sum(_most_a_second(relay) for relay in self._relays.values())
-        return max(1, int(min(LOT, seen / connections, allowed / connections)))
-
-    # the fence
-
-    async def _start(self, lot: Lot, relay: str) -> Claim[Consignment] | None:
-        """Claim a lot when its turn has come: on the disk before anything goes on a wire."""
-        self._starting += 1
-        try:
-            return await self._claimed(lot, relay)
-        finally:
-            self._starting -= 1
-            self._news.set()
-
-    async def _claimed(self, lot: Lot, relay: str) -> Claim[Consignment] | None:
-        pace = self._paces[relay]
-        while (at := pace.next(self._hands.clock())) > (now := self._hands.clock()):
-            if self._stopped or self._ledger.state(lot.mailing) is not m.State.SENDING:
-                self._give_back(lot.mailing, lot.deliveries)
-                return None
-            await asyncio.sleep(min(GLANCE, at - now))
-        with self._ledger.db.atomic(durable=True):
-            going = self._ledger.state(lot.mailing) is m.State.SENDING
-            rows = self._claim(lot, pace, relay) if going else None
-            stamp = self._hands.mark.count(lot.mailing, rows[-1].delivery, int(self._hands.clock())) if rows else None
-            # inside: who writes from here on is heard before MAIL
-            version = self._seen_version()
-        if stamp is not None:
-            self._hands.mark.write(stamp)
-        if rows is None:
-            self._give_back(lot.mailing, lot.deliveries)
-            return None
-        for row in rows:
-            self._version[row.delivery] = version
-
-        def at_its_turn(_: int) -> float:
-            turn = pace.next(self._hands.clock())
-            pace.take(turn)
-            return turn
-
-        return Claim(rows, at_its_turn)
-
-    def _claim(self, lot: Lot, pace: Pace, relay: str) -> list[Consignment]:
-        """Inside the transaction: who has left is suppressed, who was tried too long expires, the rest is claimed."""
-        slips = self._ledger.slips(lot.deliveries)
-        late = {slip.id for slip in slips if slip.attempts and self._too_late(slip)}
-        self._shift(lot.mailing, late, Event.EXPIRE)
-        barred = self._hands.roster.barred([(slip.subscriber, slip.list) for slip in slips])
-        left = {slip.id for slip in slips if slip.subscriber in barred} - late
-        self._shift(lot.mailing, left, Event.LEAVE)
-        going = [slip for slip in slips if slip.id not in left and slip.id not in late]
-        self._ledger.shift(lot.mailing, [slip.id for slip in going], Event.CLAIM)
-        people = self._hands.roster.people([slip.subscriber for slip in going])
-        self._slips.update((slip.id, slip) for slip in going)
-        if limits := self._relays[relay].limits:
-            # a pace that is lost with the process must be lost on the slow side: as if all that is claimed had gone
-            ahead = Pace(limits, pace.state)
-            ahead.book(self._hands.clock(), len(self._slips), within=float("inf"))
-            self._ledger.keep_pace(f"relay:{relay}", ahead.state)
-        return [Consignment(s.id, s.mailing, s.part, s.list, people[s.subscriber]) for s in going]
-
-    def _shift(self, number: int, ids: set[int], event: Event) -> None:
-        if ids:
-            self._ledger.shift(number, sorted(ids), event)
-            self.watch.outcomes[event] += len(ids)
-
-    def _too_late(self, slip: Slip) -> bool:
-        first = self._ledger.first_attempt(slip.id)
-        return first is not None and self._backoff.over(first, self._hands.clock())
-
-    def _give_back(self, number: int, deliveries: Sequence[int]) -> None:
-        """Nothing was tried: a later draw finds these again."""
-        self._tried.difference_update(deliveries)
-        if number in self._cursor:
-            self._cursor[number] = min(self._cursor[number], min(deliveries) - 1)
+    def _lot_size(self, now: float) -> int:
+        """What one connection sends in about a second, as seen lately."""
+        relays = self._hands.config.relays
+        connections = sum(relay.connections for relay in relays)
+        seen = sum(flow.speed(now) for flow in self._flows.relays.values())
+        if now - self.watch.started < 1.0:
+            seen = max(seen, 5.0 * connections)
+        return max(1, int(min(LOT, self._fence.seconds * seen / connections)))
 
     # the courier's desk
 
     def barred(self, row: Consignment) -> Event | None:
         """Whether it is time to stop, or somebody wrote since the claim; then, whether the row still may go."""
-        if self._stopped:
+        if self._fence.closed:
             return Event.MISS
-        version = self._seen_version()
-        if version == self._version.get(row.delivery):
+        version = self._fence.version()
+        ticket = self._fence.tickets[row.delivery]
+        if version == ticket.version:
             return None
         if self._ledger.state(row.mailing) is not m.State.SENDING:
             return Event.MISS
         if self._hands.roster.barred([(row.subscriber.id, row.list)]):
             return Event.LEAVE
-        self._version[row.delivery] = version
+        ticket.version = version
         return None
-
-    def _seen_version(self) -> tuple[int, int]:
-        """Changes when anybody wrote, and when we ourselves paused something."""
-        return self._ledger.version(), self._pauses
 
     def compose(self, row: Consignment, relay: str, date: datetime) -> Envelope:
         press = self._presses.get(row.mailing)
@@ -289,75 +241,86 @@ class Round:
             press = self._presses[row.mailing] = self._hands.press(self._ledger.mailing(row.mailing))
         envelope = press.compose(row, relay, date)
         self._offered.add(row.delivery)
+        self._fence.writing(row.delivery)
         return envelope
 
     async def hand(self, row: Consignment) -> None:
         self._offered.discard(row.delivery)
-        await self._journal.hand(self._slips[row.delivery])
+        await self._journal.hand(self._fence.tickets[row.delivery].slip)
 
     def note(self, row: Consignment, outcome: Outcome) -> None:
-        if outcome.event in (Event.MISS, Event.DEFER) and outcome.answer is not None:
-            self._tried.add(outcome.delivery)
+        relay, domain = outcome.relay, row.subscriber.address.rpartition("@")[2]
+        if outcome.event is Event.ACCEPT:
+            if self._flows.slowed:
+                destination = self._fence.tickets[row.delivery].hold.destination
+                self._flows.accepted(relay, destination, self._hands.clock())
+            stop = self._alarm.accepted(row.mailing, relay, domain)
+        else:
+            stop = self._weigh(self._fence.tickets[row.delivery], outcome, domain)
         self._settle(outcome)
-        self._heed(row.mailing, outcome)
+        if stop is not None:
+            self._obey(row.mailing, stop, outcome)
+
+    def _weigh(self, ticket: Ticket, outcome: Outcome, domain: str) -> Stop | None:
+        """What it means that a message was not taken: for its own next time, for a pace, for the whole mailing."""
+        slip, hold, answer = ticket.slip, ticket.hold, outcome.answer
+        about = judge(answer).about if answer is not None else About.NOBODY
+        if isinstance(answer, Reply) and about is About.RATE:
+            until = self._flows.complained(answer, outcome.relay, hold.destination, self._hands.clock())
+            if outcome.event is Event.DEFER:
+                self._dues[slip.id] = math.ceil(until)
+                self._lots.wait_for(hold.mailing, hold.destination, slip.id, math.ceil(until))
+        elif outcome.event is Event.DEFER:
+            wait = self._backoff.next(len(self._fence.tries(slip)) + 1, self._hands.dice)
+            self._dues[slip.id] = int(outcome.at + wait)
+        elif outcome.event is Event.MISS and about is About.TIME:
+            self._lots.tried.add(slip.id)
+        again = slip.attempts > 0 and outcome.event is Event.REJECT and self._ledger.refused(slip.id)
+        return self._alarm.heard(hold.mailing, outcome, domain, again=again)
 
     def _settle(self, outcome: Outcome) -> None:
-        self._version.pop(outcome.delivery, None)
         self._offered.discard(outcome.delivery)
-        slip = self._slips.pop(outcome.delivery)
-        self._journal.note(slip, outcome)
-        if outcome.event is Event.MISS and outcome.answer is None:
-            self._untried.append(slip)
-        if self._untried or not self._slips:
-            self._news.set()
+        ticket = self._fence.settled(outcome.delivery)
+        self._journal.note(ticket.slip, outcome)
+        if outcome.event is Event.MISS and outcome.delivery not in self._lots.tried:
+            self._untried.append((ticket.hold, outcome.delivery))
+            self._fence.news.set()
 
     def _write(self, handed: list[Slip], outcomes: list[tuple[Slip, Outcome]]) -> set[Slip]:
-        return self._ledger.record(handed, [(slip, outcome, self._due(slip, outcome)) for slip, outcome in outcomes])
-
-    def _due(self, slip: Slip, outcome: Outcome) -> int:
-        if outcome.event is not Event.DEFER:
-            return 0
-        return int(outcome.at + self._backoff.next(slip.attempts + 1, self._hands.dice))
-
-    def _keep_paces(self) -> None:
-        for name, pace in self._paces.items():
-            if self._relays[name].limits and pace.state:
-                self._ledger.keep_pace(f"relay:{name}", pace.state)
+        return self._ledger.record(handed, [(slip, outcome, self._dues.pop(slip.id, 0)) for slip, outcome in outcomes])
 
     # what an outcome means for the whole mailing
 
-    def _heed(self, number: int, outcome: Outcome) -> None:
-        """Stop a mailing that goes wrong, before it burns through the list."""
-        self._tally[number][outcome.event] += 1
-        answer, relay = outcome.answer, outcome.relay
-        if isinstance(answer, Silence) and answer.after_dot:
-            self._silences[relay] += 1
-            if self._silences[relay] >= SILENCES:
-                self._pause(number, f"{SILENCES} messages in a row got no answer from {relay} ({answer.why})")
-        elif isinstance(answer, Reply):
-            if answer.stage is Stage.DOT:
-                self._silences[relay] = 0
-            if answer.stage <= Stage.MAIL and judge(answer).about is About.US:
-                self._pause(number, f"{relay} refuses us: {told(answer)}")
-        self._stop_thresholds(number)
-
-    def _stop_thresholds(self, number: int) -> None:
-        share = self._hands.config.safety.stop_rejected
-        if share is None:
+    def _obey(self, number: int, stop: Stop, outcome: Outcome) -> None:
+        """Stop a relay, or the mailing, before it burns through the list; nobody is to blame for that."""
+        assert self._engine is not None
+        answer, down = outcome.answer, self._engine.down
+        alone = all(name == outcome.relay or name in down for name in self._flows.relays)
+        if stop.relay and answer is not None and not alone:
+            self._engine.leave(outcome.relay, answer)
+            self._pardon(number, stop.pardoned)
             return
-        tally = self._tally[number]
-        tried = tally[Event.ACCEPT] + tally[Event.REJECT] + tally[Event.LOSE]
-        if tried < self._hands.config.safety.stop_of_at_least:
-            return
-        if tally[Event.REJECT] / tried >= share:
-            self._pause(number, f"{tally[Event.REJECT]} of {tried} were rejected (safety.stop_after)")
-
-    def _pause(self, number: int, reason: str) -> None:
-        # together: somebody may cancel it in between
         with self._ledger.db.atomic():
+            # together: somebody may cancel it in between
             if self._ledger.state(number) is m.State.SENDING:
-                self._ledger.move(number, m.Event.PAUSE, int(self._hands.clock()), reason)
-                self._pauses += 1
+                self._ledger.move(number, m.Event.PAUSE, int(self._hands.clock()), stop.reason)
+                self._fence.pauses += 1
+        self._pardon(number, stop.pardoned)
+
+    def _pardon(self, number: int, pardoned: Sequence[Refused]) -> None:
+        """Who was refused for something that was not about them waits again; through another relay they go at once."""
+        if not pardoned:
+            return
+        self._journal.flush()
+        if self._journal.failure is not None:
+            return
+        with self._ledger.db.atomic():
+            if self._ledger.state(number) is m.State.CANCELLED:
+                return
+            self._ledger.shift(number, [each.delivery for each in pardoned], Event.PARDON)
+        for each in pardoned:
+            self._lots.give_back(number, self._flows.destination(each.domain), (each.delivery,))
+        self._fence.news.set()
 
 
 class Turn:
@@ -460,14 +423,3 @@ class Turn:
         while not self.stopped and (left := until - self._hands.clock()) > 0 and not self.handed_over():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), min(left, LOOK))
-
-
-def _most_a_second(relay: Relay) -> float:
-    return min((limit.number / limit.seconds for limit in relay.limits), default=float("inf"))
-
-
-def told(answer: Answer) -> str:
-    """An answer in a few words."""
-    if isinstance(answer, Reply):
-        return f"{answer.code} {answer.text}"[:300]
-    return answer.why[:300]

@@ -126,7 +126,8 @@ class House:
         from broadcaster.engines.local import LocalEngine, Way
 
         ways = [
-            Way(relay.name, relay.connections, functools.partial(self.transport, relay)) for relay in self.config.relays
+            Way(relay.name, relay.connections, functools.partial(self.transport, relay), relay.weight)
+            for relay in self.config.relays
         ]
         return LocalEngine(ways, courier, clock=self.clock)
 

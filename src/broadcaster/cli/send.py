@@ -379,7 +379,7 @@ def _progress_line(watch: Watch, total: int, now: float) -> str:
 
 def conclude(house: House, of: Mailing, turn: Turn) -> None:
     """The last words of a `send`, and its exit status."""
-    from broadcaster.sending import told
+    from broadcaster.delivery import told
 
     say(f"mailing {of.id}: {counts(of.words())} of {of.audience:,}; {of.state.word}")
     if of.rehearsal:
@@ -404,7 +404,7 @@ def conclude(house: House, of: Mailing, turn: Turn) -> None:
 
 def refuse_if_nobody_talked(house: House, turn: Turn, hint: str) -> None:
     """Raises RelayUnavailable (69) when every relay is down and none took anything."""
-    from broadcaster.sending import told
+    from broadcaster.delivery import told
 
     if len(turn.down) == len(house.config.relays) and not turn.accepted:
         relay, answer = next(iter(turn.down.items()))

@@ -47,7 +47,7 @@ class Trial:
 
     @property
     def words(self) -> str:
-        from broadcaster.sending import told
+        from broadcaster.delivery import told
 
         return told(self.answer) if self.answer is not None else ""
 
@@ -168,7 +168,7 @@ async def _mailed(house: House, trials: Sequence[Trial]) -> None:
         finally:
             await transport.close()
     assert last is not None
-    from broadcaster.sending import told
+    from broadcaster.delivery import told
 
     raise RelayUnavailable(
         f"no relay would talk to us: {told(last[1])}", where=f"relays.{last[0].name}", hint="nothing was mailed"

@@ -11,16 +11,20 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from broadcaster.delivery import Outcome
+from broadcaster.delivery import Answer, Outcome
 from broadcaster.transports import Transport
 
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """Some deliveries of one mailing that change hands together: at most what one connection sends in a second."""
+    """Some deliveries of one mailing that change hands together: at most what one connection sends in a second.
+
+    All go to one `destination`: a pace class, whose name means nothing to an engine.
+    """
 
     mailing: int
     deliveries: tuple[int, ...]
+    destination: str = ""
 
 
 class Row(Protocol):
@@ -38,17 +42,25 @@ R_contra = TypeVar("R_contra", bound=Row, contravariant=True)
 class Claim(Generic[R]):
     """What `start` gave: these rows are claimed, on disk, and ours to try; who has left meanwhile is not among them.
 
-    `at(i)` is asked once, when row i is about to be tried and the connection stands: the time (seconds
-    since the epoch) before which its MAIL may not be written. Asked that late, a pace can count what
-    really happens rather than what was planned.
+    `wait(i)` is asked when row i is about to be tried and the connection stands: how many seconds its MAIL
+    may not be written yet. It is asked again after so long, until it says 0. None: neither this row nor those
+    behind it, for a long time; they go back. Asked that late, a pace counts what happens and not what was planned.
     """
 
     rows: Sequence[R]
-    at: Callable[[int], float]
+    wait: Callable[[int], float | None]
 
 
-# The fence, asked for a lot and a relay's name: yes with a claim, or no (somebody else's, or its mailing is paused).
-Start = Callable[[Lot, str], Awaitable[Claim[R] | None]]
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The lot may not go through this relay before `at` (seconds since the epoch). Through another one it may."""
+
+    at: float
+
+
+# The fence, asked for a lot and a relay's name: yes with a claim, not yet, or no (somebody else's, or its mailing is
+# paused). A lot that was told "later" is still the engine's, and none of it is claimed.
+Start = Callable[[Lot, str], Awaitable[Claim[R] | Later | None]]
 
 
 class Attempt(Protocol[R_contra]):
@@ -58,7 +70,13 @@ class Attempt(Protocol[R_contra]):
 
 
 class Engine(Protocol[R]):
-    """Carries lots. Nothing of a lot goes on the wire before `start` has said yes to it."""
+    """Carries lots. Nothing of a lot goes on the wire before `start` has said yes to it.
+
+    Lots are shared among relays by their weights, as far as each takes them; one that is dead rests, and is tried
+    again. `down` names the relays that are not used now, each with the answer that decided it.
+    """
+
+    down: dict[str, Answer]
 
     def run(self, lots: AsyncIterator[Lot], start: Start[R]) -> AsyncGenerator[Outcome, None]:
         """Try every row of every lot once and yield each one's outcome as it comes. Closing it cuts everything off.
@@ -66,6 +84,10 @@ class Engine(Protocol[R]):
         A row that was claimed and not tried (stopped, relay gone) comes back as Event.MISS. An error of
         the courier or of `start` ends the run after the other open transactions have ended, and is raised.
         """
+        ...
+
+    def leave(self, relay: str, answer: Answer) -> None:
+        """Use this relay no more in this run: it refuses us."""
         ...
 
     def stop(self) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
-from broadcaster.delivery import About, Answer, Event, Outcome, Reply, Silence, Stage, judge
+from broadcaster.delivery import About, Answer, Event, Outcome, Reply, Silence, Stage, crowded, judge
 from broadcaster.engines import Attempt, Claim, Lot, R, Start
 from broadcaster.pace import Window
 from broadcaster.transports import Transport
@@ -20,24 +20,29 @@ from broadcaster.transports import Transport
 PATIENCE = 3.0  # rounds of failures without a success before a relay is left alone
 SILENCES = 3  # after the dot, in a row: something in between is broken
 LONGEST_NAP = 60.0
+COOLING, LONGEST_COOLING = 60.0, 600.0  # how long a dead relay is left alone, doubled each time
 IDLE = 30.0  # seconds without work before a connection says goodbye
 FULL = 256  # outcomes that nobody has fetched: the connections wait
+LATELY = 2.0  # a relay that took a lot within so many seconds is at work
+SOON = 0.25  # whoever lets another one go first looks again
+A_MOMENT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One relay as the engine sees it: how many connections at most, and how to make one."""
+    """One relay as the engine sees it: how many connections at most, how to make one, its share of the lots."""
 
     name: str
     connections: int
     connect: Callable[[], Transport]
+    weight: int = 1
 
 
 class LocalEngine(Generic[R]):
     """Carries lots over its relays; made for one run.
 
-    `down` names the relays that were given up, each with the answer that decided it. When all are, the
-    run ends; what was not claimed stays as it was.
+    A relay that is dead or refuses us is in `down`. The dead one is tried again after a while, as long as another
+    one is not; when all are, the run ends, and what was not claimed stays as it was.
     """
 
     def __init__(
@@ -46,17 +51,21 @@ class LocalEngine(Generic[R]):
         attempt: Attempt[R],
         *,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         nap: float = 1.0,
+        cooling: float = COOLING,
     ) -> None:
-        """`nap`: seconds of rest after a relay's first failure, doubled with each round of them, up to a minute."""
+        """`nap`: seconds of rest after a relay's first failure, doubled with each round of them, up to a minute.
+
+        `cooling`: seconds for which a dead one is left alone.
+        """
         self.down: dict[str, Answer] = {}
+        self.gone: set[str] = set()  # of them those that do not come back
         self.stopping = False
         self.attempt = attempt
         self.clock = clock
         self.nap = nap
+        self.cooling = cooling
         self._ways = ways
-        self._sleep = sleep
         self._naps: set[asyncio.Future[None]] = set()
         self.free: set[asyncio.Task[None]] = set()  # connections that hold no claim
         self._source: _Source | None = None
@@ -67,8 +76,18 @@ class LocalEngine(Generic[R]):
         self.stopping = True
         if self._source:
             self._source.close()
-        for waiting in (*self._naps, *self.free):
+        for nap in self._naps:
+            if not nap.done():
+                nap.set_result(None)
+        for waiting in self.free:
             waiting.cancel()
+
+    def leave(self, relay: str, answer: Answer) -> None:
+        """Use this relay no more in this run: it refuses us."""
+        self.gone.add(relay)
+        self.down.setdefault(relay, answer)
+        if self._source:
+            self._source.ring()
 
     async def run(self, lots: AsyncIterator[Lot], start: Start[R]) -> AsyncGenerator[Outcome, None]:
         """See Engine.run. Closing the iterator (contextlib.aclosing) cuts everything off at once."""
@@ -77,6 +96,8 @@ class LocalEngine(Generic[R]):
         if self.stopping:
             source.close()
         relays = [_Relay(way, self, source, outbox, start) for way in self._ways]
+        for relay in relays:
+            relay.rivals = [other for other in relays if other is not relay]
         tasks = [asyncio.create_task(relay.connection(n)) for relay in relays for n in range(relay.way.connections)]
         self.free.update(tasks)
         for task in tasks:
@@ -99,24 +120,37 @@ class LocalEngine(Generic[R]):
         self._failure = self._failure or error
         self.stop()
 
+    @property
+    def over(self) -> bool:
+        """No relay is left that could be used."""
+        return len(self.down) == len(self._ways)
+
     async def rest(self, seconds: float) -> None:
         """Wait, unless it is time to stop."""
-        if self.stopping or seconds <= 0:
+        if self.stopping:
             return
-        nap: asyncio.Future[None] = asyncio.ensure_future(self._sleep(seconds))
+        loop = asyncio.get_running_loop()
+        nap: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, _end, nap)
         self._naps.add(nap)
         try:
-            await asyncio.wait({nap})
+            await nap
         finally:
-            nap.cancel()
+            timer.cancel()
             self._naps.discard(nap)
 
 
+def _end(nap: asyncio.Future[None]) -> None:
+    if not nap.done():
+        nap.set_result(None)
+
+
 class _Relay(Generic[R]):
-    """One relay's connections and what they have learnt together."""
+    """One relay's connections and what they have learnt together. Times are those of the event loop's clock."""
 
     def __init__(self, way: Way, engine: LocalEngine[R], source: _Source, outbox: _Outbox, start: Start[R]) -> None:
         self.way = way
+        self.rivals: list[_Relay[R]] = []
         self._engine = engine
         self._source = source
         self._outbox = outbox
@@ -126,20 +160,26 @@ class _Relay(Generic[R]):
         self._row_of_failures = 0
         self._silences = 0
         self._until = 0.0  # nobody connects before
+        self._cooling = 0.0  # how long it was left alone, 0 when it was not
+        self._later = 0.0  # its pace allows nothing before
+        self._share = 0.0  # what it took, by weight
+        self._took = float("-inf")  # when
+        self._idle = 0  # connections that stand and want work
+        self._each = 0.0  # seconds that a message takes one of them
 
     async def connection(self, number: int) -> None:
         """The life of one connection."""
         transport: Transport | None = None
         try:
             transport = self.way.connect()
-            while await self._turn(number, transport):
+            stands = False
+            while await self._turn(number, transport, stands):
                 trouble = await transport.open()
+                stands = trouble is None
                 if trouble is not None:
                     self._failed(trouble, opening=True)
-                elif lot := self._source.take():
-                    claim = await self._start(lot, self.way.name)
-                    if claim is not None:
-                        await self._carry(claim, transport)
+                elif (lot := self._take()) is not None:
+                    await self._try(lot, transport)
         except Exception as error:
             self._engine.free.discard(_this_task())
             self._engine.fail(error)
@@ -148,93 +188,166 @@ class _Relay(Generic[R]):
             if transport is not None:
                 await transport.close()
 
-    async def _turn(self, number: int, transport: Transport) -> bool:
+    async def _turn(self, number: int, transport: Transport, stands: bool) -> bool:
         """Wait until this connection has something to do. False: never again."""
         while True:
             bell = self._source.bell
-            if self.way.name in self._engine.down or self._source.over:
+            name = self.way.name
+            if name in self._engine.gone or self._engine.over or self._source.over:
                 return False
+            now = _monotonic()
             if number >= self._window.size:
                 # fewer connections for a while: this one is the one to go
                 await transport.close()
+                stands = False
                 await bell.wait()
-            elif (wait := self._until - _monotonic()) > 0:
-                await self._rest(wait, bell)
-            elif self._source.ready:
-                return True
+            elif (rest := max(self._until, self._later)) > now:
+                self._source.ring_at(rest)
+                stands = await self._wait(transport, bell, stands, idle=False)
             else:
-                await self._idle(transport, bell)
+                # a dead one that has cooled down is no more left alone
+                self._engine.down.pop(name, None)
+                if self._source.ready and self._mine(now):
+                    return True
+                stands = await self._wait(transport, bell, stands, idle=True)
 
-    async def _rest(self, seconds: float, bell: asyncio.Event) -> None:
-        """So long, or until something has changed."""
-        either = {asyncio.ensure_future(self._engine.rest(seconds)), asyncio.ensure_future(bell.wait())}
-        try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in either:
-                task.cancel()
-            await asyncio.gather(*either, return_exceptions=True)
-
-    async def _idle(self, transport: Transport, bell: asyncio.Event) -> None:
+    async def _wait(self, transport: Transport, bell: asyncio.Event, stands: bool, *, idle: bool) -> bool:
+        """Wait for the bell. Whether the connection still stands: without work, it does not for long."""
+        if not stands:
+            await bell.wait()
+            return False
+        self._idle += idle
         try:
             async with asyncio.timeout(IDLE):
                 await bell.wait()
         except TimeoutError:
             await transport.close()
+            return False
+        finally:
+            self._idle -= idle
+        return True
+
+    # whose turn it is
+
+    def _mine(self, now: float) -> bool:
+        """Whether this relay may take the next lot: not when it is ahead of one that would take it now."""
+        return not self.rivals or not any(self._waits_for(rival, now) for rival in self.rivals)
+
+    def _waits_for(self, rival: _Relay[R], now: float) -> bool:
+        """Whether a rival has had less than its share, and is able to have more: slow or paced, it holds up nobody."""
+        if rival._share >= self._share or rival._resting(now):
+            return False
+        if rival._idle:
+            self._source.ring_at(now + SOON)
+            return True
+        lot = self._source.head
+        slack = len(lot.deliveries) / self.way.weight if lot is not None else 0.0
+        if now - rival._took >= LATELY or self._share - rival._share <= slack or 2 * rival._speed < self._speed:
+            return False
+        self._source.ring_at(rival._took + LATELY)
+        return True
+
+    def _resting(self, now: float) -> bool:
+        return self.way.name in self._engine.down or max(self._until, self._later) > now
+
+    @property
+    def _speed(self) -> float:
+        """Messages a second that all its connections together could carry, as seen in this run."""
+        return self._window.size / self._each if self._each else 0.0
+
+    def _take(self) -> Lot | None:
+        """The next lot, unless another connection was faster."""
+        now = _monotonic()
+        lot = self._source.head
+        if lot is None or not self._mine(now):
+            return None
+        part = len(lot.deliveries) / self.way.weight
+        # who is behind and does not want this one has no right to it later
+        for rival in self.rivals:
+            rival._share = max(rival._share, self._share - part)
+        self._share += part
+        self._took = now
+        return self._source.take()
+
+    async def _try(self, lot: Lot, transport: Transport) -> None:
+        """Ask for a claim, and carry it."""
+        claim = await self._start(lot, self.way.name)
+        if isinstance(claim, Claim):
+            self._share -= (len(lot.deliveries) - len(claim.rows)) / self.way.weight
+            await self._carry(claim, transport)
+            return
+        self._share -= len(lot.deliveries) / self.way.weight
+        if claim is not None:
+            self._later = _monotonic() + max(A_MOMENT, claim.at - self._engine.clock())
+            self._source.put_back(lot)
+
+    # the work
 
     async def _carry(self, claim: Claim[R], transport: Transport) -> None:
         """Try the rows of a claim; those that are not reached are missed."""
-        engine, name, rows = self._engine, self.way.name, claim.rows
-        tried = 0
+        engine, name, rows, outbox = self._engine, self.way.name, claim.rows, self._outbox
+        tried, begun = 0, _monotonic()
         self._busy += 1
         engine.free.discard(_this_task())
         try:
-            for i, row in enumerate(rows):
+            for row in rows:
                 if engine.stopping or name in engine.down:
                     return
                 if (trouble := await transport.open()) is not None:
                     self._failed(trouble, opening=True)
                     return
-                # once: a clock that is set back meanwhile must not keep anybody waiting
-                await engine.rest(claim.at(i) - engine.clock())
-                if engine.stopping:
+                while seconds := claim.wait(tried):
+                    await engine.rest(seconds)
+                    if engine.stopping:
+                        return
+                if seconds is None:
                     return
-                tried = i + 1
+                tried += 1
                 outcome = await engine.attempt(row, transport, name)
                 self._learn(outcome)
-                await self._outbox.put(outcome)
+                outbox.put(outcome)
+                if outbox.full:
+                    await outbox.room()
         finally:
             self._busy -= 1
             engine.free.add(_this_task())
-            if tried < len(rows):
-                now = engine.clock()
-                self._outbox.add(
-                    Outcome(row.delivery, Event.MISS, None, name, now, "not tried") for row in rows[tried:]
-                )
+            if tried:
+                each = (_monotonic() - begun) / tried
+                self._each = 0.7 * self._each + 0.3 * each if self._each else each
+            for row in rows[tried:]:
+                outbox.put(Outcome(row.delivery, Event.MISS, None, name, engine.clock(), "not tried"))
 
     def _learn(self, outcome: Outcome) -> None:
         """What an outcome says about the relay, whatever it says about the person."""
         answer = outcome.answer
         if answer is None:
             return
-        if isinstance(answer, Silence) and answer.after_dot:
-            self._silences += 1
+        if isinstance(answer, Silence):
+            if answer.after_dot:
+                self._silences += 1
             self._failed(answer, fatal=self._silences >= SILENCES)
-        elif isinstance(answer, Silence) or answer.stage <= Stage.AUTH or answer.code == 421:
+        elif outcome.event is Event.ACCEPT:
+            self._silences = 0
+            self._answered()
+        elif answer.stage <= Stage.AUTH or answer.code == 421 or crowded(answer):
             self._failed(answer)
-        elif answer.stage is Stage.MAIL and answer.code >= 500:
+        elif answer.stage is Stage.MAIL and judge(answer).about is About.US:
             self._failed(answer, fatal=True)
         else:
-            self._row_of_failures = 0
             if answer.stage is Stage.DOT:
                 self._silences = 0
-            before = self._window.size
-            self._window.succeed(self._busy)
-            if self._window.size > before:
-                self._source.ring()
+            self._answered()
+
+    def _answered(self) -> None:
+        self._row_of_failures = 0
+        self._cooling = 0.0
+        before = self._window.size
+        self._window.succeed(self._busy)
+        if self._window.size > before:
+            self._source.ring()
 
     def _failed(self, answer: Answer, *, opening: bool = False, fatal: bool = False) -> None:
-        """A connection that failed. A relay that refuses us, or only fails, is left alone.
+        """A connection that failed. A relay that refuses us is left for good, one that only fails is left for a while.
 
         One that was closed in the middle is opened again at once: many relays close after so many
         messages. What cannot be opened, or fails again, gets a rest.
@@ -242,12 +355,23 @@ class _Relay(Generic[R]):
         self._window.fail()
         self._row_of_failures += 1
         refused = isinstance(answer, Reply) and answer.stage <= Stage.AUTH and judge(answer).about is About.US
-        if fatal or refused or self._window.cohorts >= PATIENCE:
-            self._engine.down.setdefault(self.way.name, answer)
-            self._source.ring()
+        if fatal or refused:
+            self._engine.leave(self.way.name, answer)
+        elif self._window.cohorts >= PATIENCE or (opening and self._cooling):
+            self._cool(answer)
         elif opening or self._row_of_failures > 1:
             nap = min(LONGEST_NAP, self._engine.nap * 2 ** int(self._window.cohorts))
             self._until = max(self._until, _monotonic() + nap)
+
+    def _cool(self, answer: Answer) -> None:
+        """Leave a dead relay alone; then one connection finds out whether it is alive again."""
+        if self.way.name in self._engine.down:
+            return  # another connection of it has died as well
+        self._cooling = min(2 * self._cooling, LONGEST_COOLING) or self._engine.cooling
+        self._until = _monotonic() + self._cooling
+        self._window = Window(self.way.connections, initial=1)
+        self._engine.down[self.way.name] = answer
+        self._source.ring()
 
 
 def _this_task() -> asyncio.Task[None]:
@@ -266,16 +390,18 @@ class _Source:
     def __init__(self, lots: AsyncIterator[Lot], fail: Callable[[Exception], None]) -> None:
         self._lots = lots
         self._fail = fail
-        self._head: Lot | None = None
-        self._ended = False
+        self._next: Lot | None = None
+        self._back: list[Lot] = []  # not yet, said a relay's pace
+        self._ended = self._closed = False
         self.bell = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()
         self.feeder = asyncio.ensure_future(self._feed())
 
     async def _feed(self) -> None:
         try:
             async for lot in self._lots:
-                self._head = lot
+                self._next = lot
                 self.ring()
                 self._room.clear()
                 await self._room.wait()
@@ -286,32 +412,59 @@ class _Source:
             self.ring()
 
     @property
+    def head(self) -> Lot | None:
+        """The lot that would be taken."""
+        return self._back[-1] if self._back else self._next
+
+    @property
     def ready(self) -> bool:
         """There is a lot to take."""
-        return self._head is not None
+        return self.head is not None
 
     @property
     def over(self) -> bool:
         """There is none and there will be none."""
-        return self._ended and self._head is None
+        return self._ended and self.head is None
 
     def take(self) -> Lot | None:
         """The lot, unless another connection was faster."""
-        lot, self._head = self._head, None
+        if self._back:
+            return self._back.pop()
+        lot, self._next = self._next, None
         self._room.set()
         return lot
 
+    def put_back(self, lot: Lot) -> None:
+        """Not yet, or through another relay."""
+        if not self._closed:
+            self._back.append(lot)
+        self.ring()
+
     def close(self) -> None:
-        """No more lots. The one that was looked at is given to nobody."""
-        self._head = None
-        self._ended = True
+        """No more lots. Those that were looked at are given to nobody."""
+        self._next = None
+        self._back.clear()
+        self._ended = self._closed = True
         self.feeder.cancel()
         self.ring()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def ring(self) -> None:
         """Wake all who wait, to look again. A bell rings once: who took it before he looked misses nothing."""
         self.bell.set()
         self.bell = asyncio.Event()
+
+    def ring_at(self, when: float) -> None:
+        """Ring then, or before. Whoever wants it later asks again."""
+        if self._timer is None or self._timer.when() > when:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_at(when, self._rung)
+
+    def _rung(self) -> None:
+        self._timer = None
+        self.ring()
 
 
 class _Outbox:
@@ -323,15 +476,18 @@ class _Outbox:
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
 
-    def add(self, outcomes: Iterable[Outcome]) -> None:
-        self._waiting += outcomes
-        self._filled.set()
-
-    async def put(self, outcome: Outcome) -> None:
-        """Add one; wait where too many are waiting."""
+    def put(self, outcome: Outcome) -> None:
         self._waiting.append(outcome)
         self._filled.set()
-        while len(self._waiting) >= FULL:
+
+    @property
+    def full(self) -> bool:
+        """So many are waiting that the connections should."""
+        return len(self._waiting) >= FULL
+
+    async def room(self) -> None:
+        """Wait until it is not full."""
+        while self.full:
             self._emptied.clear()
             await self._emptied.wait()
 

@@ -1,0 +1,295 @@
+"""The fence: a lot goes on no wire before it is claimed, on the disk, at its turn; and each row waits for its own.
+
+It counts what is in hand: drawn and not claimed, claimed and without an outcome. Paces are told of both, so that a
+crash may cost us speed and never a limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from broadcaster import mailing as m
+from broadcaster.courier import Consignment
+from broadcaster.delivery import Event, Reply, Stage, too_fast
+from broadcaster.engines import Claim, Later, Lot
+from broadcaster.flows import Flow, Flows
+from broadcaster.ledger import Ledger, Slip
+from broadcaster.lots import Lots
+from broadcaster.pace import Backoff
+
+if TYPE_CHECKING:
+    from broadcaster.mailing import Stamp
+    from broadcaster.mark import Mark
+    from broadcaster.roster import Roster
+
+# a lot is what one connection sends in so many seconds, and is claimed when its turn comes within them
+LOT_SECONDS = 1.0
+# the same where destinations have a pace of their own: a lot of theirs must soon find a connection
+SHORT_LOT_SECONDS = 0.2
+# who would have to wait so much longer than foreseen goes back (seconds)
+PATIENCE = 2.0
+
+
+@dataclass(slots=True)
+class Hold:
+    """A lot in hand: where it goes, and how many of it have no outcome yet."""
+
+    mailing: int
+    destination: str
+    relay: Flow
+    to: Flow | None
+    left: int
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A delivery in hand: claimed, and no outcome yet. `version`: what was seen when it was last looked at."""
+
+    slip: Slip
+    hold: Hold
+    version: tuple[int, int]
+    went: bool = False  # its turn was taken
+    turn: float = 0.0  # when it was, where there is a pace to keep (epoch seconds)
+    written: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A lot that is to be claimed, and who waits for that."""
+
+    lot: Lot
+    relay: Flow
+    to: Flow | None
+    answer: asyncio.Future[Claim[Consignment] | None]
+
+
+_Rows = list[tuple[Slip, Consignment]]
+
+
+class Fence:
+    """What a round has in hand. `news` is set when that has become less, and when something is to be drawn again."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        roster: Roster,
+        mark: Mark,
+        flows: Flows,
+        lots: Lots,
+        backoff: Backoff,
+        clock: Callable[[], float],
+        left_out: Callable[[Event, int], None],
+    ) -> None:
+        """`left_out` is told how many are not claimed, and why."""
+        self._ledger = ledger
+        self._roster = roster
+        self._mark = mark
+        self._flows = flows
+        self._lots = lots
+        self._backoff = backoff
+        self._clock = clock
+        self._left_out = left_out
+        self._asked: list[_Asked] = []
+        self._drawn = 0
+        self.seconds = SHORT_LOT_SECONDS if flows.sorts else LOT_SECONDS
+        self.tickets: dict[int, Ticket] = {}
+        self.closed = False
+        self.pauses = 0
+        self.news = asyncio.Event()
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is drawn or claimed."""
+        return not self.tickets and not self._drawn
+
+    def version(self) -> tuple[int, int]:
+        """Changes when anybody wrote, and when we ourselves paused something."""
+        return self._ledger.version(), self.pauses
+
+    def drawn(self) -> None:
+        """A lot is on its way to `start`."""
+        self._drawn += 1
+
+    async def start(self, lot: Lot, relay: str) -> Claim[Consignment] | Later | None:
+        """Claim a lot when its turn has come: on the disk before anything goes on a wire."""
+        now = self._clock()
+        flow, to = self._flows.relays[relay], self._flows.of(lot.destination)
+        if self.closed or (to is not None and to.pace.next(now) > now + PATIENCE):
+            self._refuse(lot, to)
+            return None
+        if (turn := flow.pace.turn(now)) > now + self.seconds:
+            return Later(turn - self.seconds / 2)
+        room = max(1, flow.pace.room(now, self.seconds))
+        if rest := lot.deliveries[room:]:
+            lot = Lot(lot.mailing, lot.deliveries[:room], lot.destination)
+            _promise(to, -len(rest))
+            self._lots.give_back(lot.mailing, lot.destination, rest)
+            self.news.set()
+        _promise(flow, len(lot.deliveries))
+        loop = asyncio.get_running_loop()
+        asked = _Asked(lot, flow, to, loop.create_future())
+        self._asked.append(asked)
+        if len(self._asked) == 1:
+            # one transaction, and one wait for the disk, for all connections that ask in this turn of the loop
+            loop.call_soon(self._claim_all)
+        try:
+            return await asked.answer
+        except asyncio.CancelledError:
+            self._abandon(asked)
+            raise
+
+    def _refuse(self, lot: Lot, to: Flow | None) -> None:
+        """Nothing of a lot is claimed: it is drawn again, if its mailing is still sent."""
+        _promise(to, -len(lot.deliveries))
+        self._lots.over(lot.destination)
+        self._lots.give_back(lot.mailing, lot.destination, lot.deliveries)
+        self._drawn -= 1
+        self.news.set()
+
+    def _abandon(self, asked: _Asked) -> None:
+        """Whoever asked is cut off. What was claimed for him just now is settled with all that is left in the end."""
+        if asked.answer.cancelled():
+            _promise(asked.relay, -len(asked.lot.deliveries))
+            self._refuse(asked.lot, asked.to)
+
+    def _claim_all(self) -> None:
+        asked, self._asked = [each for each in self._asked if not each.answer.done()], []
+        now = self._clock()
+        try:
+            with self._ledger.db.atomic(durable=True):
+                found = [self._claim(each, now) for each in asked]
+                # inside: who writes from here on is heard before MAIL
+                version = self.version()
+            for _, stamp in found:
+                if stamp is not None:
+                    self._mark.write(stamp)
+        except Exception as error:
+            for each in asked:
+                each.answer.set_exception(error)
+            return
+        for each, (rows, _) in zip(asked, found, strict=True):
+            each.answer.set_result(self._given(each, rows, version, now))
+
+    def _claim(self, asked: _Asked, now: float) -> tuple[_Rows | None, Stamp | None]:
+        """Inside the transaction: who has left is suppressed, who was tried too long expires, the rest is claimed."""
+        lot = asked.lot
+        if self._ledger.state(lot.mailing) is not m.State.SENDING:
+            return None, None
+        slips = self._ledger.slips(lot.deliveries, int(now))
+        late = {slip.id for slip in slips if slip.attempts and self._too_late(slip, now)}
+        self._shift(lot.mailing, late, Event.EXPIRE)
+        barred = self._roster.barred([(slip.subscriber, slip.list) for slip in slips])
+        left = {slip.id for slip in slips if slip.subscriber in barred} - late
+        self._shift(lot.mailing, left, Event.LEAVE)
+        going = [slip for slip in slips if slip.id not in left and slip.id not in late]
+        if not going:
+            return [], None
+        self._ledger.shift(lot.mailing, [slip.id for slip in going], Event.CLAIM)
+        # with what is promised: a pace that is lost with the process must be lost on the slow side
+        self._flows.keep(asked.relay, asked.to)
+        people = self._roster.people([slip.subscriber for slip in going])
+        stamp = self._mark.count(lot.mailing, going[-1].id, int(now))
+        return [(s, Consignment(s.id, s.mailing, s.part, s.list, people[s.subscriber])) for s in going], stamp
+
+    def _given(
+        self, asked: _Asked, rows: _Rows | None, version: tuple[int, int], now: float
+    ) -> Claim[Consignment] | None:
+        """The claim, now that it is on the disk."""
+        lot, relay, to = asked.lot, asked.relay, asked.to
+        if rows is None:
+            _promise(relay, -len(lot.deliveries))
+            self._refuse(lot, to)
+            return None
+        self._drawn -= 1
+        self.news.set()
+        for flow in (relay, to):
+            _promise(flow, len(rows) - len(lot.deliveries))
+            if flow is not None and rows:
+                flow.claimed(now, len(rows))
+        if not rows:
+            self._lots.over(lot.destination)
+            return None
+        hold = Hold(lot.mailing, lot.destination, relay, to, len(rows))
+        tickets = [Ticket(slip, hold, version) for slip, _ in rows]
+        self.tickets.update((ticket.slip.id, ticket) for ticket in tickets)
+        return Claim([row for _, row in rows], lambda i: self._wait(tickets[i]))
+
+    def _wait(self, ticket: Ticket) -> float | None:
+        """How long until a message may go; its turn is taken as soon as only the relay's pace is waited for.
+
+        Before that, nothing is taken: who waits for a destination must not keep the relay from others.
+        """
+        if ticket.went:
+            return 0.0
+        relay, to = ticket.hold.relay.pace, ticket.hold.to
+        if relay.free and (to is None or to.pace.free):
+            _go(ticket)
+            return 0.0
+        now = self._clock()
+        turn = relay.next(now)
+        theirs = turn if to is None else to.pace.next(now)
+        if max(turn, theirs) > now + PATIENCE:
+            return None
+        if theirs > turn:
+            return theirs - now
+        relay.take(turn)
+        if to is not None:
+            to.pace.take(turn)
+        ticket.turn = turn
+        _go(ticket)
+        return turn - now
+
+    def writing(self, delivery: int) -> None:
+        """Its MAIL is written in this moment: the paces count that, and not what was planned."""
+        ticket = self.tickets[delivery]
+        if ticket.turn:
+            now = self._clock()
+            for flow in (ticket.hold.relay, ticket.hold.to):
+                if flow is not None and ticket.written:
+                    flow.pace.take(now)  # once more, on a fresh connection
+                elif flow is not None:
+                    flow.pace.wrote(ticket.turn, now)
+            ticket.written = True
+
+    def settled(self, delivery: int) -> Ticket:
+        """It has its outcome, and is in hand no more."""
+        ticket = self.tickets.pop(delivery)
+        if not ticket.went:
+            _go(ticket)
+        hold = ticket.hold
+        hold.left -= 1
+        if not hold.left:
+            self._lots.over(hold.destination)
+            self.news.set()
+        return ticket
+
+    def _shift(self, number: int, ids: set[int], event: Event) -> None:
+        if ids:
+            self._ledger.shift(number, sorted(ids), event)
+            self._left_out(event, len(ids))
+
+    def _too_late(self, slip: Slip, now: float) -> bool:
+        tries = self.tries(slip)
+        return bool(tries) and self._backoff.over(tries[0], now)
+
+    def tries(self, slip: Slip) -> list[int]:
+        """When a delivery was put off (epoch seconds), but for our being too fast: that was no try of the person's."""
+        if not slip.attempts:
+            return []
+        found = self._ledger.deferrals(slip.id)
+        return [at for at, code, text in found if not too_fast(Reply(Stage.RCPT, code, text))]
+
+
+def _promise(flow: Flow | None, number: int) -> None:
+    if flow is not None:
+        flow.pace.promised += number
+
+
+def _go(ticket: Ticket) -> None:
+    """Its turn is taken, or it will have none: it is promised no more."""
+    ticket.went = True
+    _promise(ticket.hold.relay, -1)
+    _promise(ticket.hold.to, -1)
