@@ -395,6 +395,7 @@ class _Source:
         self._ended = self._closed = False
         self.bell = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._rings = 0.0  # when; uvloop's handle cannot tell of what is due at once
         self._room = asyncio.Event()
         self.feeder = asyncio.ensure_future(self._feed())
 
@@ -457,9 +458,10 @@ class _Source:
 
     def ring_at(self, when: float) -> None:
         """Ring then, or before. Whoever wants it later asks again."""
-        if self._timer is None or self._timer.when() > when:
+        if self._timer is None or self._rings > when:
             if self._timer is not None:
                 self._timer.cancel()
+            self._rings = when
             self._timer = asyncio.get_running_loop().call_at(when, self._rung)
 
     def _rung(self) -> None:
