@@ -55,7 +55,9 @@ def mailbox(name: str, phrase: str, address: str) -> str:
     """
     _refuse(name, phrase)
     if not phrase.isprintable() and (turning := _TURNING.search(phrase)):
-        raise StatementError(f"{name}: holds a sign that turns what follows (U+{ord(turning[0]):04X})", hint="delete it")
+        raise StatementError(
+            f"{name}: holds a sign that turns what follows (U+{ord(turning[0]):04X})", hint="delete it"
+        )
     _refuse(name, address)
     domain = address.rpartition("@")[2]
     if not domain.isascii() or not address or _outside_quotes(address).intersection(" <>,;"):
