@@ -112,7 +112,9 @@ def resolve(
         of = house.ledger.mailing(of.id)
     if as_json:
         dump(of.figures())
-    if resend:
+    if resend and of.state.word == "paused":
+        say(f"{settled:,} wait again; the mailing is paused ({of.reason}): `broadcaster resume {of.id}` lets it go on")
+    elif resend:
         say(f"{settled:,} wait again: `broadcaster send {of.id}` or cron's `run` sends them")
     else:
         say(f"{settled:,} taken as accepted; mailing {of.id} is {of.state.word}")
