@@ -130,7 +130,14 @@ class _Line:
     def __len__(self) -> int:
         return len(self.first) + len(self.ids) - self.head
 
-    def cut(self, most: int, now: float) -> tuple[int, ...]:
+    def ripen(self, now: float) -> int:
+        """What may be tried once more by now is like all others. How many that are."""
+        before = len(self.first)
+        while self.later and self.later[0][0] <= now:
+            self.first.append(heapq.heappop(self.later)[1])
+        return len(self.first) - before
+
+    def cut(self, most: int) -> tuple[int, ...]:
         """The next ones, at most so many."""
         taken, self.first = self.first[:most], self.first[most:]
         end = min(self.head + most - len(taken), len(self.ids))
@@ -139,8 +146,6 @@ class _Line:
         if self.head > KEPT // 2 or self.head == len(self.ids):
             del self.ids[: self.head]
             self.head = 0
-        while len(taken) < most and self.later and self.later[0][0] <= now:
-            taken.append(heapq.heappop(self.later)[1])
         return tuple(taken)
 
 
@@ -195,12 +200,14 @@ class _Shelf:
 
     def _of_the_rest(self, size: int, now: float) -> Lot | None:
         self._rest_next = False
-        return self._cut(REST, self._rest, size, now)
+        self._kept += self._rest.ripen(now)
+        return self._cut(REST, self._rest, size)
 
     def _of_class(self, name: str, size: int, now: float) -> Lot | None:
         """A lot of a class if its turn is now; otherwise it is put where it belongs."""
         line, flow = self._lines[name], self._flows.of(name)
         assert flow is not None
+        self._kept += line.ripen(now)
         if flow.full:
             self._full.add(name)
             return None
@@ -209,7 +216,7 @@ class _Shelf:
             return None
         if not len(line) and name in self._long:
             self._refill(name, line)
-        lot = self._cut(name, line, min(size, max(1, flow.pace.room(now, SPAN))), now)
+        lot = self._cut(name, line, min(size, max(1, flow.pace.room(now, SPAN))))
         if len(line) or name in self._long:
             self._ready.append(name)
         elif line.later:
@@ -218,10 +225,9 @@ class _Shelf:
             line.queued = False
         return lot
 
-    def _cut(self, name: str, line: _Line, size: int, now: float) -> Lot | None:
-        before = len(line)
-        ids = line.cut(size, now)
-        self._kept -= before - len(line)
+    def _cut(self, name: str, line: _Line, size: int) -> Lot | None:
+        ids = line.cut(size)
+        self._kept -= len(ids)
         return Lot(self._number, ids, name) if ids else None
 
     # reading

@@ -20,13 +20,12 @@ _RATE = re.compile(r"([1-9][0-9]{0,8})\s*/\s*([smhd])")
 # In hundredths of its window: messages of a limit are spread over this much more than it asks for …
 _SLACK = 1.03
 
-# … one that takes its turn so much late does not put off those behind it …
-_LATE = 0.01
-
-# … and as many as the limit allows are this far apart, as they were written and not as they were planned.
+# … as many as it allows are always this far apart, as they were written and not as they were planned …
 _APART = 1.02
 
-# Of so many the times are kept; where a limit allows more, no single one matters.
+# … and one that takes its turn so much late does not put off those behind it. Where too many are allowed to keep the
+# times of all, less is forgiven: what then may come together still is no more than is allowed.
+_LATE, _HARDLY_LATE = 0.05, 0.01
 _REMEMBERED = 10_000
 
 # A long window is counted in this many buckets. It is as if it were one bucket longer: 2 % slower, never faster.
@@ -78,54 +77,64 @@ class Limit:
 
 @dataclass(slots=True)
 class _Even:
-    """A limit per second or minute: evenly spaced, so no window of any place holds too many.
+    """A limit per second or minute: evenly spaced, and never too many in any window of any place.
 
-    With gaps of 1.03/N of a window, and turns that may be taken 0.01 of it late, any window holds at most
-    1.01/1.03·N + 1 turns, which is less than N + 1. What is written later than its turn is told by `log`.
+    `log` has the times of the last N. Without it, gaps of 1.03/N of a window and turns taken up to 0.01 of it late
+    let at most 1.01/1.03·N + 1 into any window, which is less than N + 1.
     """
 
     limit: Limit
     free: float = float("-inf")  # the earliest time of the next message
-    log: deque[float] = field(init=False)  # the last N times
+    strict: float = float("-inf")  # the same if nothing that was late is forgiven
+    log: deque[float] = field(init=False)
+    late: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.log = deque(maxlen=self.limit.number if self.limit.number <= _REMEMBERED else 0)
+        kept = self.limit.number <= _REMEMBERED
+        self.log = deque(maxlen=self.limit.number if kept else 0)
+        self.late = self.limit.seconds * (_LATE if kept else _HARDLY_LATE)
+
+    def _slot(self, at: float) -> float:
+        """Whose turn it is at a time: the next one's, if that is only a little late."""
+        return at if at - self.free > self.late else self.free
 
     def next(self, now: float, ahead: int = 0) -> float:
-        at = max(now, self.free) + ahead * self.limit.gap
+        at = max(now, self._slot(now) + ahead * self.limit.gap)
         if ahead < len(self.log) == self.limit.number:
             return max(at, self.log[ahead] + self.limit.seconds * _APART)
         return at
 
     def room(self, now: float, until: float) -> int:
-        start = self.next(now)
-        return int((until - start) / self.limit.gap) + 1 if start <= until else 0
+        return int((until - self._slot(now)) / self.limit.gap) + 1 if self.next(now) <= until else 0
 
     def take(self, at: float) -> None:
-        late = at - self.free
-        self.free = (at if late > self.limit.seconds * _LATE else self.free) + self.limit.gap
+        self.free = self._slot(at) + self.limit.gap
+        self.strict = max(self.strict, at) + self.limit.gap
         self.log.append(at)
 
     def wrote(self, turn: float, at: float) -> None:
         log = self.log
-        for place in range(len(log) - 1, -1, -1):
-            if log[place] == turn:
-                log[place] = at
+        for behind in range(1, len(log) + 1):
+            if log[-behind] == turn:
+                log[-behind] = at
+                self.strict = max(self.strict, at + behind * self.limit.gap)
                 return
 
     def lose(self, now: float, _: int) -> None:
         # whatever went, the last of it went before now
-        self.free = max(self.free, now + self.limit.gap)
+        self.free = self.strict = max(self.free, now + self.limit.gap)
 
     def shift(self, seconds: float) -> None:
         self.free += seconds
+        self.strict += seconds
         self.log = deque((at + seconds for at in self.log), self.log.maxlen)
 
     def dump(self) -> Any:
-        return None if self.free == float("-inf") else self.free
+        # who has no log any more must not forgive
+        return None if self.strict == float("-inf") else self.strict
 
     def load(self, stored: Any) -> None:
-        self.free = float("-inf") if stored is None else float(stored)
+        self.free = self.strict = float("-inf") if stored is None else float(stored)
 
 
 @dataclass(slots=True)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 # how often somebody looks whether anything is to be sent any more (seconds)
 GLANCE = 0.25
-# how often a sender with nothing to do looks whether somebody handed a mailing over (seconds)
+# how often a sender with nothing to do looks up: somebody may have handed a mailing over (seconds)
 LOOK = 1.0
 # a lot is what one connection sends in about a second, and never more than this many
 LOT = 100
@@ -173,7 +173,9 @@ class Round:
         if seconds is not None and seconds <= 0:
             await asyncio.sleep(0)
             return
-        timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._fence.news.set)
+        # not longer than a second: the clock may jump
+        loop = asyncio.get_running_loop()
+        timer = None if seconds is None else loop.call_later(min(seconds, LOOK), self._fence.news.set)
         try:
             await self._fence.news.wait()
         finally:

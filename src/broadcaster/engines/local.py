@@ -161,7 +161,7 @@ class _Relay(Generic[R]):
         self._silences = 0
         self._until = 0.0  # nobody connects before
         self._cooling = 0.0  # how long it was left alone, 0 when it was not
-        self._later = 0.0  # its pace allows nothing before
+        self._later = self._later_by_the_wall = 0.0  # its pace allows nothing before
         self._share = 0.0  # what it took, by weight
         self._took = float("-inf")  # when
         self._idle = 0  # connections that stand and want work
@@ -201,8 +201,8 @@ class _Relay(Generic[R]):
                 await transport.close()
                 stands = False
                 await bell.wait()
-            elif (rest := max(self._until, self._later)) > now:
-                self._source.ring_at(rest)
+            elif self._resting(now):
+                self._source.ring_at(min(max(self._until, self._later), now + IDLE))
                 stands = await self._wait(transport, bell, stands, idle=False)
             else:
                 # a dead one that has cooled down is no more left alone
@@ -235,7 +235,7 @@ class _Relay(Generic[R]):
 
     def _waits_for(self, rival: _Relay[R], now: float) -> bool:
         """Whether a rival has had less than its share, and is able to have more: slow or paced, it holds up nobody."""
-        if rival._share >= self._share or rival._resting(now):
+        if rival._share >= self._share or rival._resting(now) or rival.way.name in self._engine.down:
             return False
         if rival._idle:
             self._source.ring_at(now + SOON)
@@ -248,7 +248,8 @@ class _Relay(Generic[R]):
         return True
 
     def _resting(self, now: float) -> bool:
-        return self.way.name in self._engine.down or max(self._until, self._later) > now
+        """Whether it may not be used yet. A pace goes by the wall's clock, which may jump: the earlier one counts."""
+        return self._until > now or (self._later > now and self._later_by_the_wall > self._engine.clock())
 
     @property
     def _speed(self) -> float:
@@ -278,6 +279,7 @@ class _Relay(Generic[R]):
             return
         self._share -= len(lot.deliveries) / self.way.weight
         if claim is not None:
+            self._later_by_the_wall = claim.at
             self._later = _monotonic() + max(A_MOMENT, claim.at - self._engine.clock())
             self._source.put_back(lot)
 
