@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import stat
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +18,7 @@ from typing import cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from broadcaster import broadcast
 from broadcaster.cli.house import House
@@ -413,3 +415,62 @@ def test_doubts_of_a_restored_database_are_never_sent_again_without_a_word(two: 
     taken(two)
     with opened(two) as house:
         assert house.ledger.mailing(1).words() == {"pending": 15, "in_doubt": 5}
+
+
+class Branches(RuleBasedStateMachine):
+    """Whatever copy is put back whenever, and whoever is killed in between: nobody is sent anything twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.place = Place(Path(self.folder.name) / "workspace")
+        (self.place.root / "subscribers").mkdir(parents=True)
+        self.place.configure(1)
+        with opened(self.place) as house:
+            for _ in range(2):
+                enrolled(house.ledger, 9)
+        self.sent: Counter[int] = Counter()
+        self.copies = [copied(self.place, "copy0.db")]
+
+    @rule(number=st.integers(1, 2), lot=st.integers(1, 4), killed=st.sampled_from(["", "before the mark", "after it"]))
+    def send(self, number: int, lot: int, killed: str) -> None:
+        """One lot of a mailing that a person asked for. Killed before the mark nothing has gone, after it anything."""
+        with opened(self.place) as house:
+            lock = Lock(house.workspace.lock)
+            house.db.conn.execute("update mailing set state = 2 where id = ? and state = 0", (number,))
+            broadcast.take_over(house.ledger, lock, house.config, house.now, house.mark, (number,))
+            lock.release()
+            found = house.ledger.pending(house.ledger.mailing(number), 0, lot)
+            if not found:
+                return
+            with house.db.atomic():
+                house.ledger.shift(number, found, Event.CLAIM)
+                stamp = house.mark.count(number, found[-1], house.now)
+            if killed == "before the mark":
+                return
+            house.mark.write(stamp)
+            house.ledger.shift(number, found, Event.HAND)
+            self.sent.update(found)
+            if not killed:
+                house.ledger.shift(number, found, Event.ACCEPT)
+
+    @rule()
+    def copy(self) -> None:
+        self.copies.append(copied(self.place, f"copy{len(self.copies)}.db"))
+
+    @rule(data=st.data())
+    def restore(self, data: st.DataObject) -> None:
+        # what is there now may be wanted again
+        self.copy()
+        put_back(self.place, data.draw(st.sampled_from(self.copies)))
+
+    @invariant()
+    def nobody_is_sent_anything_twice(self) -> None:
+        assert max(self.sent.values(), default=1) == 1
+
+    def teardown(self) -> None:
+        self.folder.cleanup()
+
+
+TestBranches = Branches.TestCase
+TestBranches.settings = settings(max_examples=20, stateful_step_count=14, deadline=None)

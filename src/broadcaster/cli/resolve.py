@@ -80,7 +80,6 @@ def resolve(
     Exit statuses: 0 settled, 2 not confirmed, 65 no such mailing or delivery, or a log that cannot be read.
     """
     from broadcaster import settling
-    from broadcaster.delivery import Event
 
     if resend + accept + bool(logs) != 1:
         raise click.UsageError("say --resend, --accept or --from-log FILE")
@@ -102,6 +101,16 @@ def resolve(
     if logs:
         _by_log(house, of, doubtful, logs, dry_run=dry_run, yes=yes, as_json=as_json)
         return
+    _by_word(house, of, doubtful, resend=resend, dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+def _by_word(
+    house: House, of: Mailing, doubtful: Sequence[int], *, resend: bool, dry_run: bool, yes: bool, as_json: bool
+) -> None:
+    """Ask, and settle deliveries in doubt by that word."""
+    from broadcaster import settling
+    from broadcaster.delivery import Event
+
     if not dry_run:
         verb = "Send once more to" if resend else "Take as accepted"
         ask(f"{verb} {count(len(doubtful), 'person', 'people')} in doubt of mailing {of.id}?", yes=yes)
@@ -112,12 +121,12 @@ def resolve(
         of = house.ledger.mailing(of.id)
     if as_json:
         dump(of.figures())
-    if resend and of.state.word == "paused":
-        say(f"{settled:,} wait again; the mailing is paused ({of.reason}): `broadcaster resume {of.id}` lets it go on")
-    elif resend:
-        say(f"{settled:,} wait again: `broadcaster send {of.id}` or cron's `run` sends them")
-    else:
+    if not resend:
         say(f"{settled:,} taken as accepted; mailing {of.id} is {of.state.word}")
+    elif of.state.word == "paused":
+        say(f"{settled:,} wait again; the mailing is paused ({of.reason}): `broadcaster resume {of.id}` lets it go on")
+    else:
+        say(f"{settled:,} wait again: `broadcaster send {of.id}` or cron's `run` sends them")
 
 
 def _catch_up(house: House, *, quiet: bool = False) -> None:
