@@ -397,6 +397,19 @@ def test_whichever_copy_is_put_back_and_however_often_it_is_found_out(two: Place
     assert taken(two).restored == {1: 1}
 
 
+def test_a_branch_of_somebody_who_was_killed_is_older_than_what_the_other_branch_sent(two: Place) -> None:
+    old = copied(two, "old.db")
+    claim(two, 1, 5)
+    with opened(two) as house, house.db.atomic():
+        house.mark.count(1, 9, house.now)  # and killed: the file never heard of it
+    killed = copied(two, "killed.db")
+    put_back(two, old)
+    taken(two)
+    claim(two, 1, 3)
+    put_back(two, killed)
+    assert taken(two).restored == {1: 3}
+
+
 def test_killed_between_a_claim_and_its_record_is_no_alarm(two: Place) -> None:
     claim(two, 1, 5)
     with opened(two) as house, house.db.atomic():
