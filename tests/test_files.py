@@ -285,7 +285,7 @@ def test_files_of_people_are_held_one_at_a_time(tmp_path: Path) -> None:
 def test_one_byte_of_one_persons_file_changes_the_digest_of_a_mailing() -> None:
     def sealed(*files: Enclosed) -> str:
         roll = Roll()
-        list(roll.of([(1, 1, 0)]))
+        roll.take("1", "1", "0")
         for file in files:
             roll.enclosed(file)
         return roll.seal("content", Rule((1,), (), ()), Window())

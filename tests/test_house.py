@@ -9,7 +9,7 @@ from pathlib import Path
 import broadcaster
 
 HOUSE = Path(broadcaster.__file__).parent
-HANDS = {"db", "roster", "census", "probe", "intake", "ledger", "mark", "doubts"}
+HANDS = {"db", "roster", "gathering", "census", "enrolment", "probe", "intake", "ledger", "mark", "doubts"}
 HANDS |= {"workspace", "lock", "transports", "engines"}
 STORY = {"courier", "press", "flows", "lots", "fence", "sending", "settling", "broadcast"}
 VOICE = {"cli", "__main__"}
@@ -20,7 +20,7 @@ HOMES = {
     "cssutils": {"template"},
     "lxml": {"template"},
     "aiosmtplib": {"transports"},
-    "sqlite3": {"db", "roster", "intake", "ledger"},
+    "sqlite3": {"db", "roster", "intake", "enrolment", "ledger"},
     "sqlite_utils": {"db"},
     "cryptography": {"dkim"},
     "idna": {"address"},

@@ -3,62 +3,68 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 Row = tuple[int, int, int]
 """Subscriber id, list id, number of the part (language) they get."""
 
 
-class Audience:
-    """Chooses a part for each candidate while they stream by, and counts.
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The people whom a mailing would reach were put on temp.gathered: subscriber, list, language.
 
-    `parts` are the languages of the statement, in the order of their numbers; `choose` maps a subscriber's
-    language tag to one of them. `chosen` counts by language given, `fallbacks` by language that was wanted
-    and missing, `excluded` those who already had an excluded mailing.
+    A table of the connection alone, so that a million people are never held, and whoever was counted is who is
+    enrolled. `turn` counts such tables; `left_out` says why others on the lists are not on it (`left`, `suppressed`,
+    `excluded`), each counted once.
     """
 
-    def __init__(self, parts: Sequence[str], choose: Callable[[str], str]) -> None:
-        self._parts = {language: number for number, language in enumerate(parts)}
-        self._choose = choose
-        self._known: dict[str, tuple[int, str]] = {}
-        self._wanted: Counter[str] = Counter()
-        self.excluded = 0
+    turn: int
+    left_out: Mapping[str, int]
 
-    def of(self, candidates: Iterable[tuple[int, str, int]], had: Iterable[int] = ()) -> Iterator[Row]:
-        """Rows for candidates (subscriber id, language, list id), both inputs ascending by subscriber id."""
-        known, wanted = self._known, self._wanted
-        already = iter(had)
-        skip = next(already, None)
-        for subscriber, language, list_id in candidates:
-            while skip is not None and skip < subscriber:
-                skip = next(already, None)
-            if skip == subscriber:
-                self.excluded += 1
-                continue
-            found = known.get(language)
-            if found is None:
-                given = self._choose(language)
-                found = known[language] = (self._parts[given], given)
-            wanted[language] += 1
-            yield (subscriber, list_id, found[0])
+
+@dataclass(frozen=True, slots=True)
+class Speakers:
+    """How many of those who were gathered have a language, and the first of them by id."""
+
+    number: int
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who gets a mailing, in which language.
+
+    `wanted` counts those who were gathered at that `turn` by their language ("" where none is known), `given` is the
+    language of the statement that each of these gets.
+    """
+
+    turn: int
+    wanted: Mapping[str, int]
+    given: Mapping[str, str]
+
+    @classmethod
+    def of(cls, turn: int, wanted: Mapping[str, int], choose: Callable[[str], str]) -> Audience:
+        """Give each language that is wanted one of the statement's."""
+        return cls(turn, wanted, {tag: choose(tag) for tag in wanted})
 
     @property
     def number(self) -> int:
-        return self._wanted.total()
+        return sum(self.wanted.values())
 
     @property
     def chosen(self) -> dict[str, int]:
         """How many get each language."""
         total: Counter[str] = Counter()
-        for language, number in self._wanted.items():
-            total[self._known[language][1]] += number
+        for tag, number in self.wanted.items():
+            total[self.given[tag]] += number
         return dict(total)
 
     @property
     def fallbacks(self) -> dict[str, int]:
         """How many wanted a language that the statement lacks; people without a language are none of them."""
         return {
-            language: number
-            for language, number in self._wanted.items()
-            if language and language.split("-")[0] != self._known[language][1].split("-")[0]
+            tag: number
+            for tag, number in self.wanted.items()
+            if tag and tag.split("-")[0] != self.given[tag].split("-")[0]
         }

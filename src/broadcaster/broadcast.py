@@ -14,15 +14,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from broadcaster import enrolment, gathering
 from broadcaster import language as tags
 from broadcaster import mailing as m
 from broadcaster.audience import Audience
 from broadcaster.delivery import Event, State
 from broadcaster.enclosure import Enclosed
 from broadcaster.errors import BadData, EmptyAudience, NotAllowed, NotFound, SenderAtWork, StatementError
-from broadcaster.ledger import Draft, Part
 from broadcaster.lock import Lock, boot_id
-from broadcaster.mailing import Mailing, Rule, Stamp, Window, digest_of_content
+from broadcaster.mailing import Draft, Mailing, Part, Rule, Stamp, Window, digest_of_content
 
 if TYPE_CHECKING:
     from broadcaster.audience import Row
@@ -62,27 +62,34 @@ class Plan:
     parts: tuple[Part, ...]
     files: dict[str, bytes]
     content: str
-    audience: int
-    chosen: dict[str, int]
-    fallbacks: dict[str, int]
+    people: Audience
     left_out: dict[str, int]
-    enclosed: Callable[[Sequence[Row]], Iterator[Enclosed]]
+    enclosed: Callable[[Sequence[Row]], Iterator[Enclosed]] | None
+
+    @property
+    def audience(self) -> int:
+        return self.people.number
+
+    @property
+    def chosen(self) -> dict[str, int]:
+        return self.people.chosen
+
+    @property
+    def fallbacks(self) -> dict[str, int]:
+        return self.people.fallbacks
 
 
 # preparing
 
 
 def plan(workspace: Workspace, config: Config, roster: Roster, ledger: Ledger, order: Order) -> Plan:
-    """Compile the statement and count its audience; nothing is written.
+    """Compile the statement and gather its audience, for this connection alone; nothing is written.
 
     Raises NotFound, StatementError, and EmptyAudience where nobody would get it.
     """
     rule = find_rule(roster, ledger, order)
     parts, files = frozen(workspace, config, roster, order.slug, rule)
-    audience = _audience(parts, config)
-    for _ in audience.of(roster.audience(rule.lists, rule.exclude), _had(ledger, rule)):
-        pass
-    left_out = _left_out(roster, rule, audience)
+    audience, left_out = _gathered(config, roster, rule, parts)
     if not audience.number:
         raise EmptyAudience(
             f"nobody on {' or '.join(order.lists)} would get this", hint=_why_empty(left_out, order.lists)
@@ -93,21 +100,19 @@ def plan(workspace: Workspace, config: Config, roster: Roster, ledger: Ledger, o
         parts=parts,
         files=files,
         content=_digest(parts),
-        audience=audience.number,
-        chosen=audience.chosen,
-        fallbacks=audience.fallbacks,
+        people=audience,
         left_out=left_out,
         enclosed=enclosed(workspace, roster, parts, files),
     )
 
 
 def prepare(config: Config, roster: Roster, ledger: Ledger, mark: Mark, of: Plan, now: int) -> Mailing:
-    """Freeze a plan as a mailing: who is on the lists at this moment is enrolled, with what they alone get.
+    """Freeze a plan as a mailing: who was gathered for it is enrolled, with what they alone get. Once for a plan.
 
+    Who has left meanwhile is suppressed when their turn comes; who has joined was not shown, and is not in it.
     Raises StatementError for a person's file that is not there.
     """
     mark.give_above(mark.read())
-    audience = _audience(of.parts, config)
     draft = Draft(
         statement=of.order.slug,
         parts=of.parts,
@@ -118,14 +123,15 @@ def prepare(config: Config, roster: Roster, ledger: Ledger, mark: Mark, of: Plan
         rehearsal=config.rehearsal,
         who=of.order.who,
     )
-    rows = audience.of(roster.audience(of.rule.lists, of.rule.exclude), _had(ledger, of.rule))
-    return ledger.enrol(draft, rows, of.left_out, now, of.enclosed)
+    number = enrolment.enrol(ledger.db, draft, of.people, of.left_out, now, of.enclosed)
+    gathering.release(roster.db)
+    return ledger.mailing(number)
 
 
 def enclosed(
     workspace: Workspace, roster: Roster, parts: Sequence[Part], files: Mapping[str, bytes]
-) -> Callable[[Sequence[Row]], Iterator[Enclosed]]:
-    """What gives the files of some rows of an audience that one person alone gets, one after the other.
+) -> Callable[[Sequence[Row]], Iterator[Enclosed]] | None:
+    """What gives the files of some rows of an audience that one person alone gets, one after the other; where any do.
 
     `files` is what everybody gets, by digest.
     """
@@ -134,6 +140,8 @@ def enclosed(
 
     frozen = {part.number: Frozen.from_json(part.template) for part in parts}
     names = {number: Names(of.merge.enclosures, of.merge.file) for number, of in frozen.items() if of.merge.enclosures}
+    if not names:
+        return None
     carried = {number: sum(len(files[digest]) for digest in of.carried) for number, of in frozen.items()}
 
     def theirs(rows: Sequence[Row]) -> Iterator[Enclosed]:
@@ -240,7 +248,8 @@ def settings(config: Config, tag: str) -> dict[str, dict[str, str]]:
     return {"sender": sender, "theme": dict(config.theme)}
 
 
-def _audience(parts: Sequence[Part], config: Config) -> Audience:
+def _gathered(config: Config, roster: Roster, rule: Rule, parts: Sequence[Part]) -> tuple[Audience, dict[str, int]]:
+    """Who gets it in which language, and why others do not."""
     languages = [part.language for part in parts]
     default = config.languages.default
 
@@ -254,21 +263,9 @@ def _audience(parts: Sequence[Part], config: Config) -> Audience:
             )
         return chosen
 
-    return Audience(languages, choose)
-
-
-def _had(ledger: Ledger, rule: Rule) -> Sequence[int]:
-    """Who is enrolled in an excluded mailing, ascending."""
-    if not rule.exclude_mailings:
-        return ()
-    return sorted({person for number in rule.exclude_mailings for person in ledger.enrolled(number)})
-
-
-def _left_out(roster: Roster, rule: Rule, audience: Audience) -> dict[str, int]:
-    counted = dict(roster.left_out(rule.lists, rule.exclude))
-    if audience.excluded:
-        counted["excluded"] = counted.get("excluded", 0) + audience.excluded
-    return counted
+    gathered = gathering.gather(roster.db, rule.lists, rule.exclude, rule.exclude_mailings)
+    wanted = {tag: of.number for tag, of in gathering.languages(roster.db).items()}
+    return Audience.of(gathered.turn, wanted, choose), dict(gathered.left_out)
 
 
 def _why_empty(left_out: dict[str, int], lists: Sequence[str]) -> str:

@@ -197,6 +197,13 @@ SCHEMA: dict[str, str] = {
         alter table mailing add column restored integer not null default 0;
         update mailing set claimed = last, claimed_at = changed where state >= 2;
     """,
+    "enrolled in order": """
+        -- people are enrolled by ascending id: so the index only grows at its end, where by subscriber every mailing
+        -- wrote all pages of all mailings again. + 0: only who asks for it has it, or SQLite would take it for
+        -- whatever names a mailing, and walk along all its people
+        drop index delivery_once;
+        create unique index delivery_once on delivery(mailing + 0, subscriber);
+    """,
 }
 
 
@@ -228,6 +235,23 @@ class Db:
         except sqlite3.OperationalError as error:
             raise translated(error, self.path) from error
         try:
+            yield self.conn
+            self.conn.execute("commit")
+        except BaseException as error:
+            if self.conn.in_transaction:
+                self.conn.execute("rollback")
+            if from_outside(error):
+                raise translated(error, self.path) from error
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """One moment for several questions. Nobody waits for it, and temporary tables may be written meanwhile."""
+        if self.conn.in_transaction:
+            yield self.conn
+            return
+        try:
+            self.conn.execute("begin")
             yield self.conn
             self.conn.execute("commit")
         except BaseException as error:

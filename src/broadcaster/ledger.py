@@ -9,16 +9,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from broadcaster import mailing as m
 from broadcaster.db import Db
 from broadcaster.delivery import NEXT, Answer, Event, Outcome, Reply, State
-from broadcaster.enclosure import Enclosed
 from broadcaster.errors import NotAllowed, NotFound
-from broadcaster.mailing import Mailing, Roll, Rule, Window
+from broadcaster.mailing import Mailing, Part, Rule, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +30,6 @@ class Slip:
     list: int
     part: int
     attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One frozen language of a mailing."""
-
-    number: int
-    language: str
-    template: str
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A mailing before its audience is enrolled."""
-
-    statement: str
-    parts: Sequence[Part]
-    files: Mapping[str, bytes]  # digest → bytes
-    content: str
-    rule: Rule
-    window: Window
-    rehearsal: bool
-    who: str
 
 
 # Where an event can come from.
@@ -82,81 +58,6 @@ class Ledger:
         self._conn = db.conn
 
     # mailings
-
-    def enrol(
-        self,
-        draft: Draft,
-        rows: Iterable[tuple[int, int, int]],
-        left_out: Mapping[str, int],
-        now: int,
-        enclosed: Callable[[Sequence[tuple[int, int, int]]], Iterable[Enclosed]] = lambda _rows: (),
-    ) -> Mailing:
-        """Write a mailing and its audience, all or nothing. `rows`: subscriber, list, part; ascending by subscriber.
-
-        `enclosed` gives the files that one person of some rows alone gets, one at a time. The caller's
-        `left_out` is read after the rows have streamed by: it may be counted meanwhile.
-        """
-        roll = Roll()
-        with self.db.atomic(durable=True) as conn:
-            first, number = self._fresh()
-            following = first
-            for lot in roll.of(rows):
-                conn.executemany(
-                    "insert into delivery (id, mailing, subscriber, list, part) values (?, ?, ?, ?, ?)",
-                    [(following + i, number, *row) for i, row in enumerate(lot)],
-                )
-                following += len(lot)
-                for file in enclosed(lot):
-                    roll.enclosed(file)
-                    self._enclose(conn, number, file)
-            state = m.State.SCHEDULED if draft.window.due is not None else m.State.READY
-            conn.execute(
-                "insert into mailing (id, statement, state, digest, content, rule, left_out, audience, first, last,"
-                " rehearsal, created, who, due, due_words, expires, changed)"
-                " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    number,
-                    draft.statement,
-                    state,
-                    roll.seal(draft.content, draft.rule, draft.window),
-                    draft.content,
-                    draft.rule.to_json(),
-                    json.dumps({reason: n for reason, n in left_out.items() if n}),
-                    roll.number,
-                    first,
-                    following - 1,
-                    draft.rehearsal,
-                    now,
-                    draft.who,
-                    draft.window.due,
-                    draft.window.words,
-                    draft.window.expires,
-                    now,
-                ),
-            )
-            conn.execute("insert into tally values (?, ?, ?)", (number, State.PENDING, roll.number))
-            conn.executemany(
-                "insert into part values (?, ?, ?, ?)",
-                [(number, part.number, part.language, part.template) for part in draft.parts],
-            )
-            conn.executemany("insert or ignore into content values (?, ?)", list(draft.files.items()))
-        return self.mailing(number)
-
-    def _fresh(self) -> tuple[int, int]:
-        """The next delivery and the next mailing: none that a database which was lost has given."""
-        row: tuple[int, int] = self._conn.execute(
-            "select max(mark.delivery, coalesce(max(last), 0)) + 1, max(mark.mailing, coalesce(max(mailing.id), 0)) + 1"
-            " from mark left join mailing"
-        ).fetchone()
-        return row
-
-    @staticmethod
-    def _enclose(conn: sqlite3.Connection, number: int, file: Enclosed) -> None:
-        conn.execute("insert or ignore into content values (?, ?)", (file.digest, file.body))
-        conn.execute(
-            "insert into enclosure values (?, ?, ?, ?, ?)",
-            (number, file.subscriber, file.place, file.name, file.digest),
-        )
 
     def mailing(self, number: int) -> Mailing:
         """One mailing. Raises NotFound."""
@@ -506,13 +407,14 @@ class Ledger:
             ]
 
     def history(self, subscriber: int) -> list[dict[str, Any]]:
-        """Every delivery to one person, the newest first, with its last answer."""
+        """Every delivery to one person, the newest first, with its last answer: one look for each mailing."""
+        # + before the id: an expression's index knows no type, and is passed over for a column, which has one
         rows = self._conn.execute(
             "select m.id, m.statement, m.rehearsal, d.state, d.attempts, a.code, a.status, a.reply, a.at, d.id"
-            " from delivery d join mailing m on m.id = d.mailing"
+            " from mailing m cross join delivery d on d.mailing + 0 = +m.id and d.subscriber = ?"
             " left join attempt a on a.delivery = d.id and a.number ="
             " (select max(number) from attempt where delivery = d.id)"
-            " where d.subscriber = ? order by d.id desc",
+            " order by m.id desc",
             (subscriber,),
         )
         names = ("mailing", "statement", "rehearsal", "state", "attempts", "code", "status", "reply", "at", "delivery")
@@ -532,7 +434,7 @@ class Ledger:
     def delivery_of(self, number: int, subscriber: int) -> int | None:
         """The delivery of a mailing to a person."""
         row = self._conn.execute(
-            "select id from delivery where subscriber = ? and mailing = ?", (subscriber, number)
+            "select id from delivery where subscriber = ? and mailing + 0 = ?", (subscriber, number)
         ).fetchone()
         return row[0] if row else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any
@@ -97,6 +97,29 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One frozen language of a mailing."""
+
+    number: int
+    language: str
+    template: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A mailing before its audience is enrolled."""
+
+    statement: str
+    parts: Sequence[Part]
+    files: Mapping[str, bytes]  # digest → bytes
+    content: str
+    rule: Rule
+    window: Window
+    rehearsal: bool
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mailing:
     """A row of the ledger with its tally."""
 
@@ -179,27 +202,14 @@ def digest_of_content(parts: Mapping[str, str], files: Mapping[str, str]) -> str
 
 
 class Roll:
-    """The digest of who is enrolled, taken while the rows stream by."""
+    """The digest of who is enrolled, and of what they alone get, taken in the order of their deliveries."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
-        self.number = 0
 
-    def of(self, rows: Iterable[tuple[int, int, int]], lot: int = 5000) -> Iterator[list[tuple[int, int, int]]]:
-        """The same rows in lots, counted and digested."""
-        full: list[tuple[int, int, int]] = []
-        for row in rows:
-            full.append(row)
-            if len(full) == lot:
-                yield self._taken(full)
-                full = []
-        if full:
-            yield self._taken(full)
-
-    def _taken(self, rows: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-        self._hash.update(repr(rows).encode())
-        self.number += len(rows)
-        return rows
+    def take(self, subscribers: str, lists: str, parts: str) -> None:
+        """Take in some deliveries: the numbers of each column, with commas between them."""
+        self._hash.update(f"{subscribers};{lists};{parts}\n".encode())
 
     def enclosed(self, file: Enclosed) -> None:
         """Take in what one of them alone gets."""

@@ -28,8 +28,8 @@ from broadcaster.message import compile as compiled
 if TYPE_CHECKING:
     from broadcaster.config import Config
     from broadcaster.dkim import Seal
-    from broadcaster.ledger import Part
     from broadcaster.links import Signer
+    from broadcaster.mailing import Part
     from broadcaster.subscriber import MailingList
 
 

@@ -99,7 +99,7 @@ def proved(house: House, slug: str, lists: Sequence[str] = (), *, links: bool = 
 
     Raises NotFound and ConfigError; what is wrong with the statement is a finding.
     """
-    from broadcaster import broadcast, proof
+    from broadcaster import broadcast, gathering, proof
     from broadcaster.cli import files
 
     roster = house.roster
@@ -115,9 +115,10 @@ def proved(house: House, slug: str, lists: Sequence[str] = (), *, links: bool = 
     faults = [(proof.rule_of(error), error) for error in unmade]
     attached, missing = files.attached(house, statement, merges)
     faults += missing
-    faults += files.enclosed(house, statement, merges, ids)
-    audience = roster.languages(ids) if ids else None
-    people = People.of(house, ids, [merge.language for merge in merges])
+    gathering.gather(house.db, ids)
+    faults += files.enclosed(house, statement, merges) if ids else ()
+    speakers = gathering.languages(house.db)
+    people = People.of(house, speakers, [merge.language for merge in merges], proof.fields(merges))
     tried = Trials(house, slug, people)
     if not UNMADE.intersection(rule for rule, _ in missing):
         for merge in merges:
@@ -127,10 +128,10 @@ def proved(house: House, slug: str, lists: Sequence[str] = (), *, links: bool = 
         config=house.config,
         merges=merges,
         faults=[*faults, *tried.faults],
-        audience=audience,
-        lacking=people.lacking(proof.fields(merges), sum((audience or {}).values())),
+        audience={tag: of.number for tag, of in speakers.items()} if ids else None,
+        lacking=people.lacking(proof.fields(merges), sum(of.number for of in speakers.values())),
         attached=attached,
-        misread=people.misread(house, ids, merges),
+        misread=people.misread(house, merges),
         tried=[*tried.findings, *(_answers(statement, merges) if links else ())],
         untried=tried.untried,
         changed=house.workspace.changed(statement),

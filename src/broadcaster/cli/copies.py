@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from broadcaster.courier import Consignment
 from broadcaster.delivery import Envelope
 from broadcaster.enclosure import Names
-from broadcaster.ledger import Part
 from broadcaster.links import KEY_OCTETS, Signer
+from broadcaster.mailing import Part
 from broadcaster.press import Frozen, Press, freeze
 from broadcaster.subscriber import MailingList, Subscriber
 

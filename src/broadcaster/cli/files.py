@@ -88,13 +88,13 @@ def _named_in(part: Part, path: str) -> str:
     return f"{part.file}:{line}" if line else part.file
 
 
-def enclosed(house: House, statement: Statement, merges: Sequence[MergeTemplate], lists: Sequence[int]) -> list[Fault]:
-    """Whether each person's own files are there, and are nobody else's: asked of everybody the lists would reach."""
+def enclosed(house: House, statement: Statement, merges: Sequence[MergeTemplate]) -> list[Fault]:
+    """Whether each person's own files are there, and are nobody else's: asked of everybody who was gathered."""
     from broadcaster.enclosure import Names
     from broadcaster.proof import ATTACHED
 
     concerned = {merge.language: merge for merge in merges if merge.enclosures}
-    if not concerned or not lists:
+    if not concerned:
         return []
     names = {tag: Names(merge.enclosures, merge.file) for tag, merge in concerned.items()}
     carried = {tag: _carried(house, merge) for tag, merge in concerned.items()}
@@ -102,7 +102,7 @@ def enclosed(house: House, statement: Statement, merges: Sequence[MergeTemplate]
     used: Counter[str] = Counter()
     missing: dict[tuple[str, str], list[str]] = {}
     faults: dict[str, Fault] = {}
-    for tag, ids in _readers(house, statement, lists):
+    for tag, ids in _readers(house, statement):
         if tag not in concerned:
             continue
         merge = concerned[tag]
@@ -163,14 +163,14 @@ def _heavy(statement: Statement, heavy: dict[str, list[tuple[int, str]]], carrie
                 yield "heavy", StatementError(f"{told}; {people} would get more than many mailboxes take", where=where)
 
 
-def _readers(house: House, statement: Statement, lists: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
-    """The people whom a mailing to these lists would reach, some hundred at a time, by the language they would get."""
-    from broadcaster import language
+def _readers(house: House, statement: Statement) -> Iterator[tuple[str, list[int]]]:
+    """Those who were gathered, some hundred at a time, by the language they would get."""
+    from broadcaster import gathering, language
 
     default = house.config.languages.default
     waiting: dict[str, list[int]] = {}
     chosen: dict[str, str] = {}
-    for subscriber, tag, _ in house.roster.audience(lists, ()):
+    for subscriber, tag in gathering.readers(house.db):
         if (given := chosen.get(tag)) is None:
             given = chosen[tag] = language.choose(tag or default, tuple(statement.parts), default)
         lot = waiting.setdefault(given, [])

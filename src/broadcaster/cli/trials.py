@@ -10,6 +10,7 @@ from broadcaster.errors import BadData, StatementError
 from broadcaster.subscriber import Subscriber
 
 if TYPE_CHECKING:
+    from broadcaster.audience import Speakers
     from broadcaster.cli.house import House
     from broadcaster.merge import MergeTemplate
     from broadcaster.message import Copy
@@ -30,20 +31,21 @@ class People:
     default: str
 
     @classmethod
-    def of(cls, house: House, ids: Sequence[int], parts: Sequence[str]) -> People:
-        """Walks over the people of some lists once."""
-        from broadcaster import language
+    def of(cls, house: House, speakers: Mapping[str, Speakers], parts: Sequence[str], fields: Iterable[str]) -> People:
+        """Those who were gathered, by language, are asked for these fields."""
+        from broadcaster import gathering, language
         from broadcaster.census import Census
 
         default = house.config.languages.default
         having: dict[str, int] = {}
         longest: dict[str, dict[str, str]] = {part: {} for part in parts}
-        for tag, name, number, value in Census(house.db).profile(ids) if ids else ():
+        for tag, name, number, value in Census(house.db).profile(fields):
             having[name] = having.get(name, 0) + number
             values = longest.get(language.choose(tag or default, parts, default), {})
             if len(value) > len(values.get(name, "")):
                 values[name] = value
-        return cls(having, longest, house.roster.sample(ids, REAL) if ids else (), default)
+        real = house.roster.people(gathering.sample(house.db, REAL, speakers))
+        return cls(having, longest, [*real.values()], default)
 
     def lacking(self, names: Iterable[str], everybody: int) -> dict[str, int]:
         """How many lack each field."""
@@ -55,7 +57,7 @@ class People:
 
         return [of for of in self.sample if language.choose(of.language or self.default, [part], "") == part]
 
-    def misread(self, house: House, ids: Sequence[int], merges: Sequence[MergeTemplate]) -> list[Misread]:
+    def misread(self, house: House, merges: Sequence[MergeTemplate]) -> list[Misread]:
         """The fields with values that a filter cannot read."""
         from broadcaster import phrasing
         from broadcaster.branches import filtered
@@ -64,9 +66,9 @@ class People:
 
         texts = [text for merge in merges for text in (merge.subject, merge.html, merge.text)]
         found: list[Misread] = []
-        for name, by in sorted(filtered(texts)) if ids else ():
+        for name, by in sorted(filtered(texts)):
             if by in phrasing.READING and name in self.having and name not in ("name", "timezone"):
-                wrong = [each for each in Census(house.db).values(ids, name) if not phrasing.understood(by, each[0])]
+                wrong = [each for each in Census(house.db).values(name) if not phrasing.understood(by, each[0])]
                 if wrong:
                     found.append(Misread(name, by, sum(number for _, number in wrong), wrong[0][0][:60]))
         return found
