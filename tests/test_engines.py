@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from broadcaster.delivery import Envelope, Event, Outcome, Reply, Silence, judge
+from broadcaster.delivery import Envelope, Event, Outcome, Reply, Silence, Stage, judge
 from broadcaster.engines import Claim, Engine, Later, Lot
 from broadcaster.engines.local import LocalEngine, Way
 from broadcaster.relay import Relay
@@ -307,3 +307,116 @@ async def test_an_error_does_not_wait_for_the_pace_of_others() -> None:
         async with asyncio.timeout(5):
             with pytest.raises(RuntimeError, match="disk is full"):
                 await everything(engine, cut(range(100)), Slow())
+
+
+# several relays
+
+
+@pytest.mark.parametrize("connections", [1, 4])
+async def test_two_quick_relays_share_by_weight(connections: int) -> None:
+    with running() as heavy, running() as light:
+        ways = (
+            Way("heavy", connections, way(heavy.port).connect, weight=3),
+            Way("light", connections, way(light.port).connect, weight=1),
+        )
+        fence = Fence()
+        outcomes = await everything(local(*ways), cut(range(2000), 10), fence)
+        assert_each_once(outcomes, fence)
+        assert 2.4 <= len(heavy.messages) / len(light.messages) <= 3.6
+
+
+async def test_a_slow_relay_takes_what_it_can_and_throttles_nobody() -> None:
+    with running() as quick, running(Rule("dot", delay=0.1)) as slow:
+        ways = (Way("quick", 2, way(quick.port).connect), Way("slow", 2, way(slow.port).connect, weight=5))
+        fence, begun = Fence(), time.monotonic()
+        outcomes = await everything(local(*ways), cut(range(600), 5), fence)
+        assert_each_once(outcomes, fence)
+        assert len(slow.messages) >= 10
+        # alone, the slow one would take half a minute, and by its weight 25 seconds of that
+        assert time.monotonic() - begun < 6
+
+
+async def test_a_lot_that_one_relay_may_not_take_yet_goes_through_another() -> None:
+    class Paced(Fence):
+        async def __call__(self, lot: Lot, relay: str) -> Claim[Parcel] | Later | None:
+            if relay == "spent":
+                asked.append(time.monotonic())
+                return Later(time.time() + 3600)
+            return await super().__call__(lot, relay)
+
+    asked: list[float] = []
+    with running() as spent, running() as other:
+        fence = Paced()
+        engine = local(Way("spent", 3, way(spent.port).connect, weight=100), way(other.port, "other"))
+        outcomes = await everything(engine, cut(range(300)), fence)
+        assert {outcome.relay for outcome in outcomes} == {"other"}
+        assert len(outcomes) == 300
+        assert len(asked) <= 3
+        assert engine.down == {}
+
+
+async def test_a_lot_for_later_waits_for_its_relay_and_nobody_asks_meanwhile() -> None:
+    class Paced(Fence):
+        async def __call__(self, lot: Lot, relay: str) -> Claim[Parcel] | Later | None:
+            asked.append(time.time())
+            if len(asked) % 2:
+                return Later(time.time() + 0.2)
+            return await super().__call__(lot, relay)
+
+    asked: list[float] = []
+    with running() as lab:
+        fence, begun = Paced(), time.time()
+        outcomes = await everything(local(way(lab.port, connections=1)), cut(range(30)), fence)
+        assert_each_once(outcomes, fence)
+        assert len(outcomes) == 30
+        assert len(asked) == 6
+        assert time.time() - begun >= 0.6
+
+
+async def test_what_must_wait_too_long_after_all_goes_back() -> None:
+    with running() as lab:
+        fence = Fence(wait=lambda i: None if i == 3 else 0.0)
+        outcomes = await everything(local(way(lab.port)), cut(range(10)), fence)
+        assert_each_once(outcomes, fence)
+        assert Counter(outcome.event for outcome in outcomes) == {Event.ACCEPT: 3, Event.MISS: 7}
+
+
+async def test_a_dead_relay_is_tried_again_while_another_works() -> None:
+    with running() as probe:
+        port = probe.port
+    with running(Rule("dot", delay=0.01)) as well:
+        engine: LocalEngine[Parcel] = LocalEngine(
+            [way(port, "dead", connections=2), way(well.port, "well", connections=2)], courier, nap=0.01, cooling=0.2
+        )
+        fence, outcomes, down = Fence(), [], False
+        async with contextlib.AsyncExitStack() as stack:
+            async for outcome in engine.run(cut(range(400), 5), fence):
+                outcomes.append(outcome)
+                if "dead" in engine.down and not down:
+                    down = True
+                    risen = stack.enter_context(running(port=port))
+            assert down
+            assert_each_once(outcomes, fence)
+            assert engine.down == {}
+            assert risen.messages
+
+
+async def test_a_relay_that_is_left_is_used_no_more() -> None:
+    with running(Rule("dot", delay=0.005)) as one, running(Rule("dot", delay=0.005)) as two:
+        engine, fence, outcomes = local(way(one.port, "one"), way(two.port, "two")), Fence(), []
+        async for outcome in engine.run(cut(range(300), 5), fence):
+            outcomes.append(outcome)
+            if len(outcomes) == 50:
+                engine.leave("one", Reply(Stage.RCPT, 550, "5.7.1 no"))
+        assert_each_once(outcomes, fence)
+        assert list(engine.down) == ["one"]
+        last = [outcome for outcome in outcomes if outcome.event is Event.ACCEPT][80:]
+        assert {outcome.relay for outcome in last} == {"two"}
+
+
+async def test_too_many_sessions_at_once_shrink_the_window_and_are_nobodys_fault() -> None:
+    with running(Rule("mail", reply="432 4.3.2 concurrent connections limit exceeded", tries=(2, 3))) as lab:
+        engine, fence = local(way(lab.port, connections=4)), Fence()
+        outcomes = await everything(engine, cut(range(100), 5), fence)
+        assert_each_once(outcomes, fence)
+        assert engine.down == {}

@@ -369,3 +369,100 @@ async def test_who_was_moved_by_somebody_else_is_not_handed_over_and_the_rest_go
         await work
         assert set(lab.addresses()) == {"p1@example.org", "p3@example.org", "p4@example.org"}
         assert shop.tally(number) == {"accepted": 3, "skipped": 1}
+
+
+# refusals that are about us
+
+
+async def test_a_relay_that_refuses_everyone_pauses_and_blames_nobody(shop: Shop) -> None:
+    with running(Rule("rcpt", reply="550 5.1.1 recipient rejected")) as lab:
+        shop.relays(("main", lab.port), connections=3)
+        number = shop.mailing(50)
+        await shop.work(shop.turn(), number)
+        of = shop.house.ledger.mailing(number)
+        assert of.state is m.State.PAUSED
+        assert "main refuses everyone: 550 5.1.1 recipient rejected" in of.reason
+        assert shop.tally(number) == {"pending": 50}
+        lab.rules.clear()
+        broadcast.resume(shop.house.ledger, number, shop.house.now)
+        await shop.work(shop.turn(), number)
+        assert shop.tally(number) == {"accepted": 50}
+        assert Counter(lab.addresses()) == once_each(50)
+
+
+async def test_who_is_refused_again_after_a_person_looked_is_rejected_and_the_rest_goes_on(shop: Shop) -> None:
+    """A list that begins with ten dead addresses must not be paused for ever."""
+    dead = [Rule("rcpt", reply="550 5.1.1 no such user", address=f"p{i}@example.org") for i in range(1, 12)]
+    with running(*dead) as lab:
+        shop.relays(("main", lab.port))
+        number = shop.mailing(30)
+        await shop.work(shop.turn(), number)
+        assert shop.house.ledger.mailing(number).state is m.State.PAUSED
+        broadcast.resume(shop.house.ledger, number, shop.house.now)
+        await shop.work(shop.turn(), number)
+        assert shop.tally(number) == {"accepted": 19, "rejected": 11}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rule("rcpt", reply="550 5.1.1 recipient rejected"),
+        Rule("rcpt", reply="550 5.7.1 relay access denied"),
+        Rule("mail", reply="550 5.7.1 sender rejected"),
+    ],
+)
+async def test_where_one_relay_refuses_us_the_other_carries_all(shop: Shop, rule: Rule) -> None:
+    with running(rule) as ill, running(Rule("dot", delay=0.002)) as well:
+        shop.relays(("ill", ill.port), ("well", well.port), connections=2)
+        number = shop.mailing(100)
+        turn = shop.turn()
+        await shop.work(turn, number)
+        assert shop.tally(number) == {"accepted": 100}
+        assert Counter(well.addresses()) == once_each(100)
+        assert list(turn.down) == ["ill"]
+
+
+@pytest.mark.parametrize("reply", ["550 5.7.1 this looks like spam", "552 5.3.4 too large", "554 5.6.0 no"])
+async def test_a_message_that_nobody_takes_is_paused_and_said(shop: Shop, reply: str) -> None:
+    with running(Rule("dot", reply=reply)) as lab:
+        shop.relays(("main", lab.port), connections=2)
+        number = shop.mailing(50)
+        await shop.work(shop.turn(), number)
+        of = shop.house.ledger.mailing(number)
+        assert (of.state, reply in of.reason) == (m.State.PAUSED, True)
+        assert shop.tally(number) == {"pending": 50}
+        assert len(lab.messages) <= 4
+
+
+async def test_an_address_that_the_relay_cannot_carry_is_about_that_address_alone(shop: Shop) -> None:
+    with running(offers=("PIPELINING", "8BITMIME")) as lab:
+        shop.relays(("main", lab.port))
+        number = shop.mailing(30)
+        shop.house.db.conn.execute("update subscriber set address = 'ü' || address where id <= 15")
+        await shop.work(shop.turn(), number)
+        assert shop.tally(number) == {"accepted": 15, "rejected": 15}
+        assert not list(shop.house.roster.suppressions())
+
+
+async def test_to_be_told_that_we_are_too_fast_is_no_try_of_the_persons(shop: Shop) -> None:
+    busy, later = "450 4.7.28 unusual rate", "450 4.2.0 greylisted"
+    with running(
+        Rule("rcpt", reply=busy, tries=(1, 2)), Rule("rcpt", reply=later, tries=(3,)), Rule("dot", delay=0.01)
+    ) as lab:
+        shop.relays(("main", lab.port), more='[retry]\nafter = ["5m", "1h"]\ngive_up = "1h"\n')
+        number = shop.mailing(1)
+        ledger = shop.house.ledger
+        waits = []
+        for _ in range(3):
+            await shop.work(shop.turn(dice=lambda: 0.5), number)
+            due = ledger.next_ripe(number)
+            assert due is not None
+            waits.append(round((due - shop.house.now) / 60))
+            # a day passes, which is more than anybody waits for a person
+            shop.house.db.conn.execute("update due set at = 1")
+            shop.house.db.conn.execute("update attempt set at = at - 86400")
+            shop.house.db.conn.execute("delete from pace")
+        assert waits == [1, 1, 5]
+        shop.house.db.conn.execute("update attempt set at = at + 86400 where number = 3")
+        await shop.work(shop.turn(), number)
+        assert shop.tally(number) == {"accepted": 1}

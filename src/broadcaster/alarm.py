@@ -105,7 +105,7 @@ class Alarm:
         if answer.stage <= Stage.MAIL and about is About.US:
             return Stop(f"{relay} refuses us: {told(answer)}", relay=True)
         stop = None
-        if not again and answer.code >= 500:
+        if not again and answer.code >= 500 and about is not About.WAY:
             stop = self._refused(mailing, answer, relay, Refused(outcome.delivery, domain), about)
         if outcome.event is Event.REJECT:
             self._tried[mailing] += 1

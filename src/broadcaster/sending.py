@@ -205,8 +205,8 @@ class Round:
             # a rehearsal is not finished with real mail, nor the other way round
             and of.rehearsal is self._hands.config.rehearsal
         }
-        for number in set(self._going[1] if self._going else ()) - going:
-            self._alarm.forget(number)  # whoever resumes it has looked into it
+        for number in going.difference(self._going[1] if self._going else ()):
+            self._alarm.forget(number)  # whoever has resumed it has looked into it
         found = [n for n in self._order if n in going] + sorted(going.difference(self._order))
         self._going = version, found
         return found
