@@ -29,8 +29,10 @@ class Ears:
         outcome = Outcome(self.number, judge(answer).event, answer, relay, 0.0)
         return self.alarm.heard(1, outcome, domain, again=again)
 
-    def refused(self, text: str, times: int, stage: Stage = Stage.RCPT, **more: str) -> list[Stop | None]:
-        return [self.hear(said(text.format(f"p{i}@x.example"), stage), **more) for i in range(times)]
+    def refused(
+        self, text: str, times: int, stage: Stage = Stage.RCPT, relay: str = "main", domain: str = "x.example"
+    ) -> list[Stop | None]:
+        return [self.hear(said(text.format(f"p{i}@x.example"), stage), relay, domain) for i in range(times)]
 
     def accepted(self, relay: str = "main", domain: str = "x.example") -> Stop | None:
         self.number += 1

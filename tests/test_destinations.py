@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -193,9 +194,13 @@ async def test_a_complaint_slows_the_destination_and_no_person(shop: Shop) -> No
         assert shop.tally(number)["deferred"] == 1
         told = shop.house.ledger.paces()
         assert [scope for scope, _ in told] == [f"destination:{BIG}"]
+        said = await asyncio.to_thread(shop.place.run, "status", str(number))
+        assert re.search(rf"slowed: {BIG} said we are too fast; nothing goes there until .*, then 50 %", said.out)
+        (slowed,) = (await asyncio.to_thread(shop.place.run, "status", str(number), "--json")).json["slowed"]
+        assert (slowed["kind"], slowed["name"], slowed["share"]) == ("destination", BIG, 0.5)
         due = shop.house.ledger.next_ripe(number)
         assert due is not None
-        assert 55 <= due - time.time() <= 62
+        assert 50 <= due - time.time() <= 62
         clock.ahead = 61
         await asyncio.wait_for(work, 15)
         assert shop.tally(number) == {"accepted": 60}

@@ -7,7 +7,7 @@ A destination is the pace class of a recipient's domain ([destinations]): a doma
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -58,8 +58,12 @@ class Flow:
 class Flows:
     """All relays and destinations of a round."""
 
-    def __init__(self, ledger: Ledger, config: Config) -> None:
+    def __init__(
+        self, ledger: Ledger, config: Config, told: Callable[[str, float], None] = lambda _scope, _until: None
+    ) -> None:
+        """`told` hears of a scope that is slowed down, and until when nothing goes there (epoch seconds)."""
         self._ledger = ledger
+        self._told = told
         self._named: Mapping[str, Destination] = {each.domain: each for each in config.destinations}
         self._default = self._named.get("default")
         self.relays = {
@@ -133,9 +137,12 @@ class Flows:
         return self._slow(flow, now)
 
     def _slow(self, flow: Flow, now: float) -> float:
+        before = flow.pace.brake.until if flow.pace.brake else 0.0
         until = flow.pace.slow(now, flow.speed(now))
         self.slowed = True
-        self._ledger.keep_pace(flow.scope, flow.pace.state)
+        if until > before:
+            self._ledger.keep_pace(flow.scope, flow.pace.state)
+            self._told(flow.scope, until)
         return until
 
     def accepted(self, relay: str, destination: str, now: float) -> None:

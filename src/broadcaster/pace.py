@@ -246,6 +246,10 @@ class Brake:
             self.share += min(0.25, 1 / (_HEALING * self.speed))
         return self.share >= 1
 
+    def forgotten(self, now: float) -> bool:
+        """Whether that was too long ago to say anything of now."""
+        return now > self.until + _FORGOTTEN
+
     def dump(self) -> Any:
         return [self.speed, self.share, self.pause, self.until, self.free]
 
@@ -308,7 +312,7 @@ class Pace:
             for gate in self._gates:
                 gate.shift(now - self._clock)
         self._clock = now
-        if self.brake is not None and now > self.brake.until + _FORGOTTEN:
+        if self.brake is not None and self.brake.forgotten(now):
             self.brake = None
             self._gather()
         if self._lost:

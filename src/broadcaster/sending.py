@@ -53,6 +53,8 @@ class Watch:
     started: float = 0.0
     outcomes: Counter[Event] = field(default_factory=Counter)
     changed: Callable[[], None] = lambda: None
+    # somebody said that we are too fast: what was slowed down, and until when nothing goes there (epoch seconds)
+    slowed: Callable[[str, float], None] = lambda _scope, _until: None
 
     @property
     def tried(self) -> int:
@@ -84,7 +86,7 @@ class Round:
         self.watch = watch
         self._began = int(hands.clock())
         self._since = self._began if since is None else since
-        self._flows = Flows(hands.ledger, hands.config)
+        self._flows = Flows(hands.ledger, hands.config, watch.slowed)
         self._lots = Lots(hands.ledger, self._flows, self._began)
         self._backoff = Backoff(hands.config.retry.after, hands.config.retry.give_up)
         self._going: tuple[tuple[int, int], list[int]] | None = None

@@ -319,8 +319,15 @@ def worked(house: House, numbers: list[int], *, since: int, wait: bool, quiet: b
     def drawn() -> str:
         return _progress_line(watch, totals, house.clock())
 
+    def slowed(scope: str, until: float) -> None:
+        progress.done()
+        kind, _, name = scope.partition(":")
+        who = f"the relay {name}" if kind == "relay" else name
+        say(f"{who} says that we are too fast: nothing goes there until {moment(int(until), house.config.time.zone)}")
+
     if not quiet:
         watch.changed = lambda: progress.show(drawn)
+        watch.slowed = slowed
 
     def idle(until: int) -> None:
         progress.done()

@@ -60,7 +60,7 @@ def status(
     if deliveries:
         _deliveries(house, of, _state(only), as_json=as_json)
     elif as_json:
-        dump(of.figures())
+        dump({**of.figures(), "slowed": _slowed(house)})
     else:
         _told(house, of)
 
@@ -105,7 +105,7 @@ def _state(only: str | None) -> str | None:
 def _going_on(house: House, *, as_json: bool) -> None:
     going = [of for of in house.ledger.mailings() if not of.state.over]
     if as_json:
-        dump([of.figures() for of in going])
+        dump([{**of.figures(), "slowed": _slowed(house)} for of in going])
         return
     if not going:
         say("nothing is going on")
@@ -125,8 +125,29 @@ def _told(house: House, of: Mailing) -> None:
     out(f"  {counts(of.words())}")
     if of.left_out:
         out("  left out: " + ", ".join(f"{reason} {number:,}" for reason, number in of.left_out.items()))
+    for each in _slowed(house) if of.state.word == "sending" else ():
+        out(f"  {_slow_words(each, house.now, zone)}")
     if hint := _next_step(house, of):
         out(f"  next: {hint}")
+
+
+def _slowed(house: House) -> list[dict[str, Any]]:
+    """The relays and destinations that said we are too fast: nothing goes there before `until`, then less."""
+    from broadcaster.pace import Brake
+
+    found = []
+    for scope, state in house.ledger.paces():
+        brake = Brake.of(state)
+        if brake is not None and not brake.forgotten(house.now):
+            kind, _, name = scope.partition(":")
+            found.append({"kind": kind, "name": name, "until": int(brake.until), "share": round(brake.share, 3)})
+    return found
+
+
+def _slow_words(slow: dict[str, Any], now: int, zone: str | None) -> str:
+    name = slow["name"] if slow["kind"] == "destination" else f"the relay {slow['name']}"
+    rest = f"nothing goes there until {moment(slow['until'], zone)}, then " if slow["until"] > now else ""
+    return f"slowed: {name} said we are too fast; {rest}{max(1, round(100 * slow['share']))} % of the usual pace"
 
 
 def _next_step(house: House, of: Mailing) -> str:
