@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcaster.errors import ConfigError
-from broadcaster.links import Purpose, Signer, leave_uri, marked
+from broadcaster.links import Purpose, Signer, base32, leave_uri, marked
 
 SIGNER = Signer(bytes(range(32)))
 ids = st.integers(min_value=0, max_value=2**63 - 1)
@@ -78,8 +81,28 @@ def test_a_leave_link_escapes_what_has_a_meaning_in_a_uri() -> None:
 
 @given(ids)
 def test_a_leave_page_carries_the_token_of_the_mail(number: int) -> None:
-    page = SIGNER.leave_page("https://news.example.org", number)
-    assert SIGNER.read(Purpose.LEAVE, page.removeprefix("https://news.example.org/leave/")) == number
+    page, mail = SIGNER.leave(number, site="https://news.example.org", address="leave@example.org")
+    token = page.removeprefix("https://news.example.org/leave/")
+    assert SIGNER.read(Purpose.LEAVE, token) == number
+    assert mail == leave_uri("leave@example.org", token)
+
+
+def test_there_are_as_many_ways_to_leave_as_are_given() -> None:
+    assert SIGNER.leave(7) == ()
+    assert [uri.partition(":")[0] for uri in SIGNER.leave(7, site="https://a.example")] == ["https"]
+    assert [uri.partition(":")[0] for uri in SIGNER.leave(7, address="a@b.example")] == ["mailto"]
+
+
+@given(purposes, ids, st.binary(min_size=32, max_size=100))
+def test_a_token_is_its_id_and_an_hmac_in_base32(purpose: Purpose, number: int, key: bytes) -> None:
+    octets = number.to_bytes(8, "big").lstrip(b"\0")
+    mac = hmac.digest(key, f"broadcaster {purpose}\0".encode() + octets, "sha256")[:16]
+    assert Signer(key).token(purpose, number) == base64.b32encode(octets + mac).decode().rstrip("=").lower()
+
+
+@given(st.binary(max_size=40))
+def test_base32_is_the_one_of_the_library(octets: bytes) -> None:
+    assert base32(octets) == base64.b32encode(octets).decode().rstrip("=").lower()
 
 
 def test_a_short_key_is_refused_and_no_key_is_shown() -> None:

@@ -7,7 +7,9 @@ import email
 import email.policy
 import quopri
 import re
-from collections.abc import Iterator, Mapping
+import sys
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from email.message import EmailMessage
 
@@ -15,9 +17,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from broadcaster import encoding, message
+from broadcaster import encoding, headers, message
 from broadcaster.errors import StatementError
-from broadcaster.merge import MergeTemplate, Place
+from broadcaster.merge import MergeTemplate, Place, tidy
 from broadcaster.message import Copy, Image, Mail, Rendered
 from broadcaster.subscriber import Subscriber
 
@@ -56,7 +58,7 @@ def body(of: EmailMessage, kind: str) -> str:
     return str(part.get_content()).replace("\r\n", "\n")
 
 
-def built(rendered: Rendered, copy: Copy, mail: Mail) -> EmailMessage:
+def built(rendered: Rendered, copy: Copy, mail: Mail) -> bytes:
     """The same copy by the library alone."""
     made = EmailMessage(policy=email.policy.SMTP)
     made["Subject"] = rendered.subject.strip()
@@ -68,12 +70,12 @@ def built(rendered: Rendered, copy: Copy, mail: Mail) -> EmailMessage:
         shows.add_related(image.content, *image.kind.split("/"), cid=f"<{cid}>", filename=image.name)
     for name, content in (*mail.files.items(), *copy.files):
         made.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
-    return read(made.as_bytes())
+    return made.as_bytes()
 
 
 def same(octets: bytes, rendered: Rendered, copy: Copy, mail: Mail) -> None:
     """The law."""
-    fast, slow = read(octets), built(rendered, copy, mail)
+    fast, slow = read(octets), read(built(rendered, copy, mail))
     assert str(fast["subject"]) == rendered.subject.strip()
     for kind, plain in (("plain", rendered.text), ("html", rendered.html)):
         assert body(fast, kind) == body(slow, kind) == plain
@@ -406,15 +408,57 @@ def test_pieces_of_quoted_printable_make_one_text(pieces: list[str]) -> None:
         assert "\n" not in line
 
 
-@given(st.lists(st.tuples(TEXTS | st.just("a" * 400) | st.just("ب" * 333), st.booleans())))
+# what may stand between constants: values after their place has tidied them
+TIDY = VALUES.map(tidy)
+
+
+@given(st.lists(st.tuples(TEXTS | TIDY | st.sampled_from(["a" * 113, "a" * 114, "a" * 400, "ب" * 333]), st.booleans())))
+@example([("a" * 114, True), ("a" * 115, True), ("a" * 116, True)])
+@example([("x" * 56, False), ("a" * 114, True), ("x", False), ("a" * 114, True)])
+@example([("a" * 114, True)] * 7)
 def test_pieces_of_base64_make_one_text(pieces: list[tuple[str, bool]]) -> None:
     part = encoding.Base64()
-
-    def words() -> Iterator[str]:
-        for text, constant in pieces:
-            yield part.constant(text) if constant else text
-
-    whole = part.joined(words())
+    words = [part.constant(text) if constant else text for text, constant in pieces]
+    whole = b"".join(part.finished(words)).decode("ascii")
     expected = "".join(text for text, _ in pieces).replace("\n", "\r\n")
-    assert base64.b64decode(whole.encode("ascii")).decode() == expected
-    assert all(len(line) <= 76 for line in whole.split("\r\n"))
+    assert base64.b64decode(whole).decode() == expected
+    assert not whole or whole.endswith("\r\n")
+    lines = whole.split("\r\n")[:-1]
+    # a blank line is a sign of spam to some, and padding ends the part for most readers
+    assert all(0 < len(line) <= 76 and re.fullmatch("[A-Za-z0-9+/]+", line) for line in lines[:-1])
+    assert all(re.fullmatch("[A-Za-z0-9+/]{1,76}={0,2}", line) and len(line) <= 76 for line in lines[-1:])
+
+
+def test_no_constant_and_no_value_is_taken_for_a_mark() -> None:
+    part = encoding.Base64()
+    words = [part.constant("\0" + "1\0" * 200), part.constant("\x000\0"), tidy("\x000\0")]
+    whole = base64.b64decode(b"".join(part.finished(words))).decode()
+    assert whole == "\ufffd" + "1\ufffd" * 200 + "\ufffd0\ufffd" + "0"
+
+
+def test_what_prints_is_tidy_and_fit_for_a_header() -> None:
+    everything = "".join(filter(str.isprintable, map(chr, range(sys.maxunicode + 1))))
+    assert tidy(everything + "\r") == everything + "\n"
+    with pytest.raises(StatementError, match="control character"):
+        headers.raw("X-All", everything + "\r")
+    with pytest.raises(StatementError, match="not ASCII"):
+        headers.raw("X-All", everything)
+
+
+@pytest.mark.parametrize("sentence", ["Forty thousand households are cut off. ", "أربعون ألف أسرة بلا ماء. "])
+def test_a_copy_costs_a_twentieth_of_what_the_library_takes(sentence: str) -> None:
+    paragraph = "<p>{{ subscriber.name | as_text }} {{ subscriber.city | as_text }}: " + sentence * 40 + "</p>\n"
+    merge = merge_of(paragraph * 6, paragraph * 3)
+    copy = copy_for("Ali", {"city": "Basra"})
+    program = message.compile(merge, MAIL)
+    rendered = message.plain(merge, copy)
+
+    def cost(work: Callable[[], object], times: int) -> float:
+        began = time.process_time()
+        for _ in range(times):
+            work()
+        return (time.process_time() - began) / times
+
+    fast = min(cost(lambda: program.render(copy), 50) for _ in range(4))
+    # a ninetieth and less, when nothing else runs
+    assert fast * 20 < cost(lambda: built(rendered, copy, MAIL), 3)

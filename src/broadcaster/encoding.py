@@ -13,9 +13,8 @@ from collections.abc import Iterable
 from typing import Final
 
 _WIDTH: Final = 75  # and the "=" of a soft line end makes 76
-_OCTETS: Final = 57  # that fill a line of base64
-# begins with no dot and no F (of "From "), and fits on one line
-_EASY: Final = re.compile(r"[!-\-/-EG-~][ -~]{0,74}")
+_LONG: Final = 2 * 57  # two lines of base64: less is as quickly encoded as found again
+_LINES: Final = re.compile(rb".{1,76}", re.DOTALL).findall
 _QUOTED: Final = tuple(
     chr(octet) if (32 <= octet <= 126 and octet != 61) or octet == 9 else f"={octet:02X}" for octet in range(256)
 )
@@ -23,25 +22,26 @@ _QUOTED: Final = tuple(
 
 def quoted(text: str) -> str:
     """A piece of quoted-printable. None of its lines starts with a dot or `From `, or ends with a space."""
-    if _EASY.fullmatch(text):
-        easy = text.replace("=", "=3D")
-        if len(easy) <= _WIDTH:
-            return f"{easy}=\r\n"
+    if text.isascii() and text.isprintable():
+        return f"{_cut(text.replace('=', '=3D'))}=\r\n" if text else ""
     lines: list[str] = []
     *whole, rest = text.split("\n")
     for line in whole:
-        encoded = "".join([_QUOTED[octet] for octet in line.encode()])
+        encoded = _octets(line)
         if encoded.endswith((" ", "\t")):
             encoded = f"{encoded[:-1]}={ord(encoded[-1]):02X}"
-        lines += _cut(encoded)
-        lines.append("\r\n")
+        lines += (_cut(encoded), "\r\n")
     if rest:
-        lines += _cut("".join([_QUOTED[octet] for octet in rest.encode()]))
-        lines.append("=\r\n")
+        lines += (_cut(_octets(rest)), "=\r\n")
     return "".join(lines)
 
 
-def _cut(encoded: str) -> list[str]:
+def _octets(line: str) -> str:
+    """Each octet that quoted-printable does not leave as it is, in hexadecimal."""
+    return line.encode().decode("latin-1").translate(_QUOTED)
+
+
+def _cut(encoded: str) -> str:
     """A line in pieces of at most 75, with soft line ends between them."""
     pieces: list[str] = []
     while True:
@@ -52,61 +52,53 @@ def _cut(encoded: str) -> list[str]:
             # mailboxes of the mbox kind write >From
             encoded = f"=46{encoded[1:]}"
         if len(encoded) <= _WIDTH:
-            pieces.append(encoded)
-            return pieces
+            return "=\r\n".join([*pieces, encoded])
         at = encoded.find("=", _WIDTH - 2, _WIDTH)
         at = _WIDTH if at < 0 else at
-        pieces += [encoded[:at], "=\r\n"]
+        pieces.append(encoded[:at])
         encoded = encoded[at:]
 
 
-def lines64(octets: bytes) -> str:
-    """Base64 in lines of 76, each with its end."""
-    if len(octets) <= _OCTETS:
-        return b2a_base64(octets, newline=False).decode() + "\r\n" if octets else ""
-    text = b2a_base64(octets, newline=False).decode()
-    return "\r\n".join([text[at : at + 76] for at in range(0, len(text), 76)]) + "\r\n"
+def lines64(octets: bytes) -> bytes:
+    """Base64 in lines of 76, each with its end; of nothing no line."""
+    text = b2a_base64(octets, newline=False)
+    if len(text) <= 76:
+        return text + b"\r\n" if text else b""
+    return b"\r\n".join(_LINES(text)) + b"\r\n"
 
 
 class Base64:
-    """The constants of one part. `constant` gives the word that stands for one among the pieces of `joined`."""
+    """A part in base64. `constant` gives what stands for a text among the pieces of `finished`."""
 
     def __init__(self) -> None:
-        self._ways: dict[str, tuple[tuple[bytes, str, bytes], ...]] = {}
+        self._ways: dict[bytes, tuple[tuple[bytes, bytes, bytes], ...]] = {}
 
     def constant(self, text: str) -> str:
+        # NUL marks what is kept: no mail may hold it (RFC 2045 §2.7), and no value does, see merge.tidy
+        text = text.replace("\0", "\ufffd")
         octets = _canonical(text)
-        if len(octets) < 2 * _OCTETS:
+        if len(octets) < _LONG:
             return text
-        # NUL is in no text, see merge.tidy
-        word = f"\0{len(self._ways)}"
-        ways = []
-        for lack in range(3):
-            end = len(octets) - (len(octets) - lack) % 3
-            ways.append((octets[:lack], lines64(octets[lack:end]), octets[end:]))
-        self._ways[word] = tuple(ways)
-        return word
+        name = str(len(self._ways))
+        self._ways[name.encode()] = tuple(_split(octets, lack) for lack in range(3))
+        return f"\0{name}\0"
 
-    def joined(self, pieces: Iterable[str]) -> str:
-        """The part, encoded. Lines around a value are short, which RFC 2045 §6.8 allows."""
-        lines: list[str] = []
-        carry = b""
-        waiting: list[str] = []
-        find = self._ways.get
-        for piece in pieces:
-            ways = find(piece)
-            if ways is None:
-                waiting.append(piece)
-                continue
-            if waiting:
-                carry += _canonical("".join(waiting))
-                waiting.clear()
-            head, whole, tail = ways[-len(carry) % 3]
-            lines.append(lines64(carry + head))
-            lines.append(whole)
-            carry = tail
-        lines.append(lines64(carry + _canonical("".join(waiting))))
-        return "".join(lines)
+    def finished(self, pieces: Iterable[str]) -> list[bytes]:
+        """The part, to be joined. Lines around a value are short, which RFC 2045 §6.8 allows."""
+        run, *rest = _canonical("".join(pieces)).split(b"\0")
+        lines: list[bytes] = []
+        for name, after in zip(rest[::2], rest[1::2], strict=True):
+            head, whole, tail = self._ways[name][-len(run) % 3]
+            lines += (lines64(run + head), whole)
+            run = tail + after
+        lines.append(lines64(run))
+        return lines
+
+
+def _split(octets: bytes, lack: int) -> tuple[bytes, bytes, bytes]:
+    """What fills up the three octets before, what is encoded once for all, and the one or two that are left."""
+    end = len(octets) - (len(octets) - lack) % 3
+    return octets[:lack], lines64(octets[lack:end]), octets[end:]
 
 
 def _canonical(text: str) -> bytes:

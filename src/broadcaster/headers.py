@@ -12,6 +12,7 @@ import unicodedata
 from binascii import b2a_base64
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -25,10 +26,14 @@ _REFUSED: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # before an address it would show another (UTS 39; Unicode TR 36 §2.10.1)
 _TURNING: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _NAME: Final = re.compile(r"[!-9;-~]{1,76}")
+_URI: Final = re.compile(rf"[!-;=?-~]{{1,{LONGEST - 40}}}")
+# what cannot end an address: nearly every address there is, and an identifier of a list
+_ADDRESS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]+")
 # one atom of a phrase after another (RFC 5322 §3.2.3), as most names in Latin letters are
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 # what Q leaves as it is in a phrase, the strictest place (RFC 2047 §5(3))
-_Q_PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!*+-/")
+_Q_PLAIN: Final = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!*+-/"
+_Q_SHORT: Final = _Q_PLAIN + b" "  # one character each
 _Q: Final = tuple(chr(octet) if octet in _Q_PLAIN else "_" if octet == 32 else f"={octet:02X}" for octet in range(256))
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -58,10 +63,11 @@ def mailbox(name: str, phrase: str, address: str) -> str:
         raise StatementError(
             f"{name}: holds a sign that turns what follows (U+{ord(turning[0]):04X})", hint="delete it"
         )
-    _refuse(name, address)
-    domain = address.rpartition("@")[2]
-    if not domain.isascii() or not address or _outside_quotes(address).intersection(" <>,;"):
-        raise StatementError(f"{name}: not an address: {address!r}", hint="correct the address")
+    if not _ADDRESS.fullmatch(address):
+        _refuse(name, address)
+        domain = address.rpartition("@")[2]
+        if not domain.isascii() or not address or _outside_quotes(address).intersection(" <>,;"):
+            raise StatementError(f"{name}: not an address: {address!r}", hint="correct the address")
     if not phrase:
         return f"{name}: {address}\r\n" if "@" in address else f"{name}: <{address}>\r\n"
     if len(phrase) < 60 and phrase.isascii() and "=?" not in phrase:
@@ -87,9 +93,10 @@ def raw(name: str, value: str) -> str:
 
 def uris(name: str, values: Sequence[str]) -> str:
     """A List-* field (RFC 2369 §2): URIs in angle brackets, a line each, never encoded and never broken."""
+    _named(name)
     for value in values:
-        _refuse(name, value)
-        if not value.isascii() or " " in value or "<" in value or ">" in value or len(value) > LONGEST - 40:
+        if not _URI.fullmatch(value):
+            _refuse(name, value)
             raise StatementError(f"{name}: not a URI: {value[:60]!r}", hint="percent-encode it")
     return f"{name}: " + ",\r\n ".join(f"<{value}>" for value in values) + "\r\n"
 
@@ -114,12 +121,18 @@ def file_name(name: str) -> str:
 
 def _refuse(name: str, value: str) -> None:
     """Nothing that could end the line, in the name (where the library lets it pass) or in the value."""
-    if not _NAME.fullmatch(name):
-        raise StatementError(f"{name!r} is not the name of a header field", hint="use letters and hyphens")
-    if value.isascii() and value.isprintable():
+    _named(name)
+    # what is refused does not print, so most values are not searched
+    if value.isprintable():
         return
     if found := _REFUSED.search(value):
         raise StatementError(f"{name}: holds a control character (U+{ord(found[0]):04X})", hint="delete it")
+
+
+@lru_cache(maxsize=64)  # the same few in every message
+def _named(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise StatementError(f"{name!r} is not the name of a header field", hint="use letters and hyphens")
 
 
 def _outside_quotes(address: str) -> set[str]:
@@ -143,7 +156,7 @@ def _encoded(value: str, column: int) -> str:
     """Encoded-words (RFC 2047), B or Q, whichever is shorter. Space between two of them is lost, so it is inside."""
     octets = value.encode()
     b_size = -(-len(octets) // 3) * 4
-    q_size = sum(len(_Q[octet]) for octet in octets)
+    q_size = _size("q", octets)
     letter = "b" if b_size <= q_size else "q"
     if min(b_size, q_size) + len("=?utf-8?b??=") <= min(WORD, LINE - column):
         return _word(letter, octets)
@@ -166,7 +179,9 @@ def _encoded(value: str, column: int) -> str:
 
 
 def _size(letter: str, octets: bytes) -> int:
-    return -(-len(octets) // 3) * 4 if letter == "b" else sum(len(_Q[octet]) for octet in octets)
+    if letter == "b":
+        return -(-len(octets) // 3) * 4
+    return len(octets) + 2 * len(octets.translate(None, _Q_SHORT))
 
 
 def _word(letter: str, octets: bytes) -> str:

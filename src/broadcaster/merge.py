@@ -86,14 +86,17 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACES = re.compile(r"[ \t\n]+")
 _LINES = re.compile(r"[ \t]*+\n[ \t\n]*+")
 _SCHEME = re.compile(r"(?:https?|mailto|tel):", re.IGNORECASE)
-_PLAIN_URL = re.compile(r"(?:https?|mailto|tel):[A-Za-z0-9._~:/?#@!$*+,;=%-]*")
+_PLAIN_URL = re.compile(r"(?:https?|mailto|tel):[A-Za-z0-9._~:/?#@!$*+,;=%-]*+")
 _NOT_IN_URL = re.compile(r'[\x00-\x20"<>\\^`{|}]')
 
 
 def tidy(value: object) -> str:
     """The value as text without control characters; None is no text."""
+    # what is untidy does not print, so most texts are not searched
+    if type(value) is str and value.isprintable():
+        return value
     text = value if isinstance(value, str) else "" if value is None else str(value)
-    if (text.isascii() and text.isprintable()) or not _UNTIDY.search(text):
+    if not _UNTIDY.search(text):
         return text
     return _UNTIDY.sub("", _SURROGATE.sub("\ufffd", _LINE_END.sub("\n", text)))
 
@@ -111,6 +114,8 @@ def as_attribute(value: object) -> str:
 
 def as_url(value: object) -> str:
     """A whole link; nothing, where it is none that a mail may hold: never `javascript:` or a relative one."""
+    if isinstance(value, str) and _PLAIN_URL.fullmatch(value):
+        return value
     return as_attribute(as_address(value))
 
 
@@ -139,7 +144,8 @@ def as_plain(value: object) -> str:
 
 def as_header(value: object) -> str:
     """On one line: a line end would begin another header field."""
-    return _SPACES.sub(" ", tidy(value))
+    text = tidy(value)
+    return text if text.isprintable() and "  " not in text else _SPACES.sub(" ", text)
 
 
 def as_file(value: object) -> str:

@@ -127,10 +127,10 @@ class Program:
             + headers.raw("Content-Language", merge.language)
             + "X-Auto-Response-Suppress: OOF, AutoReply\r\nMIME-Version: 1.0\r\n"
         )
-        self._top = f"{alternative}\r\n--{inner}\r\n" + _part_head("plain", self._text.encoding)
+        self._top = f"{alternative}\r\n--{inner}\r\n{_part_head('plain', self._text.encoding)}"
         html = _part_head("html", self._html.encoding)
         related, images = _related(f"=_{mark}.r", mail.images)
-        self._between = f"\r\n--{inner}\r\n{related}{html}"
+        self._between = f"\r\n--{inner}\r\n{related}{html}".encode()
         self._files = b"".join(_attached(outer, name, content) for name, content in mail.files.items())
         self._outer = outer
         self._end = images + f"\r\n--{inner}--\r\n".encode()
@@ -155,19 +155,14 @@ class Program:
             raise StatementError("takes too much memory for this person", where=self._file) from error
         except Exception as error:  # whatever a template comes to with this person's data is about this copy alone
             raise StatementError(f"cannot be written for this person: {error}"[:300], where=self._file) from error
-        if len(text) + len(html) > _COPY_LIMIT:
+        if sum(map(len, text)) + sum(map(len, html)) > _COPY_LIMIT:
             raise StatementError(f"is longer than {_COPY_LIMIT:,} characters for this person", where=self._file)
-        if not self._files and not copy.files:
-            return f"{head}{self._top}{text}{self._between}{html}".encode() + self._end
-        return b"".join(
-            [
-                f"{head}{self._mixed}{self._top}{text}{self._between}{html}".encode(),
-                self._end,
-                self._files,
-                *(_attached(self._outer, name, content) for name, content in copy.files),
-                f"--{self._outer}--\r\n".encode(),
-            ]
-        )
+        pieces = [f"{head}{self._top}".encode(), *text, self._between, *html, self._end]
+        if self._files or copy.files:
+            pieces[0] = f"{head}{self._mixed}{self._top}".encode()
+            pieces += (self._files, *(_attached(self._outer, name, content) for name, content in copy.files))
+            pieces.append(f"--{self._outer}--\r\n".encode())
+        return b"".join(pieces)
 
     def _head(self, copy: Copy, subject: str) -> str:
         at, date = self._dates
@@ -281,16 +276,17 @@ class _Part:
         if len(encoding.quoted(source)) <= len(encoding.lines64(source.encode())):
             self.encoding = "quoted-printable"
             values = {place: _quoted(place, work) for place, work in PLACES.items()}
-            self._join: Callable[[Iterator[str]], str] = "".join
+            self._finished: Callable[[Iterator[str]], list[bytes]] = lambda pieces: ["".join(pieces).encode("ascii")]
             self._run = for_merging(language).program(source, Workings(encoding.quoted, values, names.variable))
         else:
             self.encoding = "base64"
             base64 = encoding.Base64()
-            self._join = base64.joined
+            self._finished = base64.finished
             self._run = for_merging(language).program(source, Workings(base64.constant, PLACES, names.variable))
 
-    def render(self, names: dict[str, Any]) -> str:
-        return self._join(self._run(names))
+    def render(self, names: dict[str, Any]) -> list[bytes]:
+        """In pieces, which the whole message joins: once is enough for 30 kB."""
+        return self._finished(self._run(names))
 
 
 # What is the same in a place and in quoted-printable: begins with no dot and no F, ends with no space, is short.

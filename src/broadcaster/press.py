@@ -202,8 +202,7 @@ class Press:
         frozen = self._frozen[row.part]
         program = self._programs.get(row.part) or self._compile(row.part, frozen)
         facts = frozen.lists[row.list]
-        mail = self._signer.leave(frozen.leave, row.delivery) if frozen.leave else ""
-        page = self._signer.leave_page(frozen.site, row.delivery) if frozen.site else ""
+        ways = self._signer.leave(row.delivery, site=frozen.site, address=frozen.leave)
         now = int(date.timestamp())
         message = program.render(
             Copy(
@@ -212,12 +211,12 @@ class Press:
                 list_id=facts.list_id,
                 list_name=facts.name,
                 message_id=self._signer.message_id(row.delivery, frozen.address.rpartition("@")[2]),
-                leave=page or mail,
-                unsubscribe=tuple(uri for uri in (page, mail) if uri),
+                leave=ways[0] if ways else "",
+                unsubscribe=ways,
                 date=now,
                 mailing=row.mailing,
                 files=self._files(row, frozen),
-                one_click=bool(page),
+                one_click=bool(frozen.site),
             )
         )
         if self._seal is not None:
