@@ -189,7 +189,7 @@ def _show(house: House, of: Mailing, told: Told, spans: Sequence[Span]) -> None:
         say(f"  {missing:,} not in this log, which does not cover the time when {apart:,} of them were tried")
     else:
         say(f"  {missing:,} not in this log, which does not cover the time they were tried")
-    say(f"  `broadcaster resolve {of.id} --resend` sends them again, --accept lets them be")
+    say(f"  after this, `broadcaster resolve {of.id} --resend` sends those again, --accept lets them be")
 
 
 # reading
