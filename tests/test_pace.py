@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broadcaster.errors import ConfigError
-from broadcaster.pace import Backoff, Limit, Pace, Window, duration_of
+from broadcaster.pace import Backoff, Limit, Pace, Window, duration_of, duration_together
 
 START = 1_780_000_000.0
 
@@ -272,6 +272,19 @@ def test_the_estimate_is_near_what_happens(several: list[Limit], count: int) -> 
     took = times[-1] - times[0]
     longest = max((limit.seconds for limit in several), default=0)
     assert abs(duration_of(several, count) - took) <= 0.1 * took + 0.1 * longest + sum(limit.gap for limit in several)
+
+
+@given(st.lists(st.lists(limits, min_size=1, max_size=2), min_size=1, max_size=3), st.integers(1, 200))
+def test_relays_side_by_side_are_no_slower_than_the_quickest_and_share_the_work(
+    several: list[list[Limit]], count: int
+) -> None:
+    together = duration_together(several, count)
+    assert together <= min(duration_of(each, count) for each in several) + 0.01
+    assert together >= min(duration_of(each, -(-count // len(several))) for each in several) - 0.1
+
+
+def test_a_limit_of_five_and_one_of_ten_a_second_make_fifteen() -> None:
+    assert 64 <= duration_together([[Limit(5, 1)], [Limit(10, 1)]], 1000) <= 70
 
 
 @given(st.integers(1, 50), st.floats(0, 1, exclude_max=True))

@@ -384,6 +384,24 @@ def duration_of(limits: Sequence[Limit], number: int) -> float:
     return longest
 
 
+def duration_together(several: Sequence[Sequence[Limit]], number: int) -> float:
+    """The same for relays side by side, each as fast as its limits let it."""
+
+    def sent_by(limits: Sequence[Limit], seconds: float) -> int:
+        low, high = 0, number
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if duration_of(limits, middle) <= seconds else (low, middle - 1)
+        return low
+
+    low, high = 0.0, min(duration_of(limits, number) for limits in several)
+    while high - low > max(0.001 * high, 0.01):
+        middle = (low + high) / 2
+        enough = sum(sent_by(limits, middle) for limits in several) >= number
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """When a deferred delivery is tried again. Seconds; the last wait repeats."""

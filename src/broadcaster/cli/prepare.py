@@ -170,13 +170,15 @@ def ways(house: House) -> str:
 
 
 def duration(house: House, number: int) -> str:
-    """How long so many take at the limits of all relays together."""
-    from broadcaster.pace import duration_of
+    """How long so many take at the limits of all relays together: who has used up a limit hands over to the others."""
+    from broadcaster.pace import duration_together
 
-    longest = [duration_of(relay.limits, -(-number // len(house.config.relays))) for relay in house.config.relays]
-    if not any(relay.limits for relay in house.config.relays):
-        return "as long as the relay needs: no limit is set"
-    return f"{'about ' + span(max(longest)) if max(longest) >= 1 else 'less than a second'} at these limits"
+    slower = any(each.limits for each in house.config.destinations)
+    more = "; a destination with limits of its own may take longer" if slower else ""
+    if not all(relay.limits for relay in house.config.relays):
+        return f"as long as the relay needs: no limit is set{more}"
+    seconds = duration_together([relay.limits for relay in house.config.relays], number)
+    return f"{'about ' + span(seconds) if seconds >= 1 else 'less than a second'} at these limits{more}"
 
 
 def foreseen(house: House, plan: Plan) -> dict[str, Any]:

@@ -189,43 +189,36 @@ class _Relay(Generic[R]):
                 await transport.close()
 
     async def _turn(self, number: int, transport: Transport, stands: bool) -> bool:
-        """Wait until this connection has something to do. False: never again."""
+        """Wait until this connection has something to do. False: never again. Without work, it does not stand long."""
+        since = 0.0
         while True:
             bell = self._source.bell
-            name = self.way.name
-            if name in self._engine.gone or self._engine.over or self._source.over:
+            if self.way.name in self._engine.gone or self._engine.over or self._source.over:
                 return False
             now = _monotonic()
-            if number >= self._window.size:
-                # fewer connections for a while: this one is the one to go
+            # fewer connections for a while: this one is the one to go
+            surplus = number >= self._window.size
+            if not surplus:
+                if self._resting(now):
+                    self._source.ring_at(min(max(self._until, self._later), now + IDLE))
+                else:
+                    # a dead one that has cooled down is no more left alone
+                    self._engine.down.pop(self.way.name, None)
+                    if self._source.ready and self._mine(now):
+                        return True
+            since = since or now
+            if stands and (surplus or now >= since + IDLE):
                 await transport.close()
                 stands = False
+                continue  # there may be work by now
+            if stands:
+                self._source.ring_at(since + IDLE)
+            wants = stands and not surplus and not self._resting(now)
+            self._idle += wants
+            try:
                 await bell.wait()
-            elif self._resting(now):
-                self._source.ring_at(min(max(self._until, self._later), now + IDLE))
-                stands = await self._wait(transport, bell, stands, idle=False)
-            else:
-                # a dead one that has cooled down is no more left alone
-                self._engine.down.pop(name, None)
-                if self._source.ready and self._mine(now):
-                    return True
-                stands = await self._wait(transport, bell, stands, idle=True)
-
-    async def _wait(self, transport: Transport, bell: asyncio.Event, stands: bool, *, idle: bool) -> bool:
-        """Wait for the bell. Whether the connection still stands: without work, it does not for long."""
-        if not stands:
-            await bell.wait()
-            return False
-        self._idle += idle
-        try:
-            async with asyncio.timeout(IDLE):
-                await bell.wait()
-        except TimeoutError:
-            await transport.close()
-            return False
-        finally:
-            self._idle -= idle
-        return True
+            finally:
+                self._idle -= wants
 
     # whose turn it is
 
