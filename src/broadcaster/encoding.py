@@ -23,6 +23,8 @@ _QUOTED: Final = tuple(
 def quoted(text: str) -> str:
     """A piece of quoted-printable. None of its lines starts with a dot or `From `, or ends with a space."""
     if text.isascii() and text.isprintable():
+        if "=" not in text and len(text) <= _WIDTH and text[:1] not in ".F":
+            return f"{text}=\r\n"  # as most values are
         return f"{_cut(text.replace('=', '=3D'))}=\r\n" if text else ""
     lines: list[str] = []
     *whole, rest = text.split("\n")
@@ -85,12 +87,13 @@ class Base64:
 
     def finished(self, pieces: Iterable[str]) -> list[bytes]:
         """The part, to be joined. Lines around a value are short, which RFC 2045 §6.8 allows."""
-        run, *rest = _canonical("".join(pieces)).split(b"\0")
+        texts = iter(_canonical("".join(pieces)).split(b"\0"))
+        run = next(texts)
         lines: list[bytes] = []
-        for name, after in zip(rest[::2], rest[1::2], strict=True):
+        for name in texts:
             head, whole, tail = self._ways[name][-len(run) % 3]
             lines += (lines64(run + head), whole)
-            run = tail + after
+            run = tail + next(texts)
         lines.append(lines64(run))
         return lines
 

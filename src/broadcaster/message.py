@@ -8,7 +8,6 @@ the same copy the slow way; that both agree is the law that the tests of this ro
 from __future__ import annotations
 
 import hashlib
-import re
 from binascii import b2a_base64
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from broadcaster import encoding, headers
 from broadcaster.errors import StatementError
 from broadcaster.links import mailto
-from broadcaster.merge import PLACES, ROOTS, MergeTemplate, Place, as_header
+from broadcaster.merge import PLACES, ROOTS, MergeTemplate, as_header
 from broadcaster.subscriber import Subscriber
 
 # what a copy may grow to: a field of a megabyte in a loop is an accident
@@ -275,7 +274,7 @@ class _Part:
 
         if len(encoding.quoted(source)) <= len(encoding.lines64(source.encode())):
             self.encoding = "quoted-printable"
-            values = {place: _quoted(place, work) for place, work in PLACES.items()}
+            values = {place: _quoted(work) for place, work in PLACES.items()}
             self._finished: Callable[[Iterator[str]], list[bytes]] = lambda pieces: ["".join(pieces).encode("ascii")]
             self._run = for_merging(language).program(source, Workings(encoding.quoted, values, names.variable))
         else:
@@ -289,24 +288,10 @@ class _Part:
         return self._finished(self._run(names))
 
 
-# What is the same in a place and in quoted-printable: begins with no dot and no F, ends with no space, is short.
-_SAME_WORDS: Final = re.compile(r"[A-EG-Za-z0-9_~-](?:[A-Za-z0-9._~ ,:;()!?@+*/-]{0,59}[A-Za-z0-9._~-])?")
-_SAME_WORD: Final = re.compile(r"[A-EG-Za-z0-9_~-][A-Za-z0-9._~-]{0,60}")
-
-
-def _quoted(place: str, work: Callable[[object], str]) -> Callable[[object], str]:
-    """The filter of a place and the encoding behind it in one: most values need neither."""
+def _quoted(work: Callable[[object], str]) -> Callable[[object], str]:
+    """The filter of a place, and the encoding behind it."""
     quoted = encoding.quoted
-    if place in (Place.URL, Place.ADDRESS):
-        # a word is no link, so it is not let through
-        return lambda value: quoted(work(value))
-    words = place in (Place.TEXT, Place.ATTRIBUTE, Place.PLAIN)
-    same = (_SAME_WORDS if words else _SAME_WORD).fullmatch
-
-    def finished(value: object) -> str:
-        return f"{value}=\r\n" if type(value) is str and same(value) else quoted(work(value))
-
-    return finished
+    return lambda value: quoted(work(value))
 
 
 def _subject(merge: MergeTemplate, mail: Mail, names: _Names) -> Callable[[dict[str, Any]], str]:
