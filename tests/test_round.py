@@ -466,3 +466,25 @@ async def test_to_be_told_that_we_are_too_fast_is_no_try_of_the_persons(shop: Sh
         shop.house.db.conn.execute("update attempt set at = at + 86400 where number = 3")
         await shop.work(shop.turn(), number)
         assert shop.tally(number) == {"accepted": 1}
+
+
+async def test_a_second_try_is_counted_and_waits_for_its_turn(shop: Shop) -> None:
+    with running(Rule("rcpt", then="close", tries=(1,), address="p2@example.org")) as lab:
+        shop.relays(("main", lab.port), limits='["5/s"]')
+        number = shop.mailing(6)
+        await shop.work(shop.turn(), number)
+        assert shop.tally(number) == {"accepted": 6}
+        assert Counter(lab.addresses()) == once_each(6)
+        state = shop.house.ledger.pace("relay:main")
+        # seven turns of a fifth of a second were taken, the first of them long ago
+        assert state["windows"]["1"] - min(message.at for message in lab.messages) >= 7 * 0.2
+
+
+async def test_where_the_second_try_would_wait_long_another_one_is_made_later(shop: Shop) -> None:
+    with running(Rule("rcpt", then="close", tries=(1,), address="p1@example.org")) as lab:
+        shop.relays(("main", lab.port), limits='["20/m"]')
+        number = shop.mailing(1)
+        begun = time.monotonic()
+        await shop.work(shop.turn(), number)
+        assert shop.tally(number) == {"accepted": 1}
+        assert 2.5 < time.monotonic() - begun < 6

@@ -37,6 +37,9 @@ class Desk(Protocol):
     def compose(self, row: Consignment, relay: str, date: datetime) -> Envelope:
         """The envelope with its rendered message. Raises BadData for a person it cannot be rendered for."""
 
+    async def again(self, row: Consignment) -> bool:
+        """Wait for the turn of a second try. No: there is to be none."""
+
     async def hand(self, row: Consignment) -> None:
         """Write down that the next bytes end in the dot. Returns when that is written."""
 
@@ -54,7 +57,7 @@ class Courier:
     async def __call__(self, row: Consignment, transport: Transport, relay: str, /) -> Outcome:
         """Try a row once; a miss before the dot once more, on a fresh connection."""
         outcome = await self._try(row, transport, relay)
-        if self._missed_by_chance(outcome):
+        if self._missed_by_chance(outcome) and await self.desk.again(row):
             outcome = await self._try(row, transport, relay)
         self.desk.note(row, outcome)
         return outcome

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from broadcaster.mark import Mark
     from broadcaster.roster import Roster
 
-# a lot is what one connection sends in so many seconds, and is claimed when its turn comes within them
-LOT_SECONDS = 1.0
-# the same where destinations have a pace of their own: a lot of theirs must soon find a connection
-SHORT_LOT_SECONDS = 0.2
+# what has its turn within so many seconds may be claimed; less where destinations have a pace of their own: then a lot
+# of theirs must soon find a relay that has not promised all its turns to others
+REACH, SHORT_REACH = 1.0, 0.2
+# who claims less than so many waits a moment for others who do: a transaction costs more than what is in it (seconds)
+FEW, MOMENT = 10, 0.001
 # who would have to wait so much longer than foreseen goes back (seconds)
 PATIENCE = 2.0
 
@@ -53,7 +54,8 @@ class Ticket:
     version: tuple[int, int]
     went: bool = False  # its turn was taken
     turn: float = 0.0  # when it was, where there is a pace to keep (epoch seconds)
-    written: bool = False
+    written: bool = False  # a MAIL in that turn
+    owed: bool = False  # a second try
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +68,7 @@ class _Asked:
     answer: asyncio.Future[Claim[Consignment] | None]
 
 
-_Rows = list[tuple[Slip, Consignment]]
+_Row = tuple[Slip, Consignment]
 
 
 class Fence:
@@ -94,7 +96,8 @@ class Fence:
         self._left_out = left_out
         self._asked: list[_Asked] = []
         self._drawn = 0
-        self.seconds = SHORT_LOT_SECONDS if flows.sorts else LOT_SECONDS
+        self._owed: set[int] = set()
+        self._reach = SHORT_REACH if flows.sorts else REACH
         self.tickets: dict[int, Ticket] = {}
         self.closed = False
         self.pauses = 0
@@ -120,9 +123,9 @@ class Fence:
         if self.closed or (to is not None and to.pace.next(now) > now + PATIENCE):
             self._refuse(lot, to)
             return None
-        if (turn := flow.pace.turn(now)) > now + self.seconds:
-            return Later(turn - self.seconds / 2)
-        room = max(1, flow.pace.room(now, self.seconds))
+        if (turn := flow.pace.turn(now)) > now + self._reach:
+            return Later(turn - self._reach / 2)
+        room = max(1, flow.pace.room(now, self._reach))
         if rest := lot.deliveries[room:]:
             lot = Lot(lot.mailing, lot.deliveries[:room], lot.destination)
             _promise(to, -len(rest))
@@ -134,7 +137,8 @@ class Fence:
         self._asked.append(asked)
         if len(self._asked) == 1:
             # one transaction, and one wait for the disk, for all connections that ask in this turn of the loop
-            loop.call_soon(self._claim_all)
+            soon = (self.tickets or self._drawn > 1) and len(lot.deliveries) < FEW
+            loop.call_later(MOMENT, self._claim_all) if soon else loop.call_soon(self._claim_all)
         try:
             return await asked.answer
         except asyncio.CancelledError:
@@ -158,51 +162,59 @@ class Fence:
     def _claim_all(self) -> None:
         asked, self._asked = [each for each in self._asked if not each.answer.done()], []
         now = self._clock()
+        lots: dict[int, list[_Asked]] = {}
+        for each in asked:
+            lots.setdefault(each.lot.mailing, []).append(each)
+        found: dict[int, _Row] = {}
+        refused: set[int] = set()
+        stamps: list[Stamp] = []
         try:
             with self._ledger.db.atomic(durable=True):
-                found = [self._claim(each, now) for each in asked]
+                for number, theirs in lots.items():
+                    if self._ledger.state(number) is not m.State.SENDING:
+                        refused.add(number)
+                    elif rows := self._claim(number, theirs, now):
+                        found.update(rows)
+                        stamps.append(self._mark.count(number, max(rows), int(now)))
                 # inside: who writes from here on is heard before MAIL
                 version = self.version()
-            for _, stamp in found:
-                if stamp is not None:
-                    self._mark.write(stamp)
+            for stamp in stamps:
+                self._mark.write(stamp)
         except Exception as error:
             for each in asked:
                 each.answer.set_exception(error)
             return
-        for each, (rows, _) in zip(asked, found, strict=True):
-            each.answer.set_result(self._given(each, rows, version, now))
+        for each in asked:
+            if each.lot.mailing in refused:
+                _promise(each.relay, -len(each.lot.deliveries))
+                self._refuse(each.lot, each.to)
+                each.answer.set_result(None)
+            else:
+                given = [found[delivery] for delivery in each.lot.deliveries if delivery in found]
+                each.answer.set_result(self._given(each, given, version, now))
 
-    def _claim(self, asked: _Asked, now: float) -> tuple[_Rows | None, Stamp | None]:
+    def _claim(self, number: int, asked: list[_Asked], now: float) -> dict[int, _Row]:
         """Inside the transaction: who has left is suppressed, who was tried too long expires, the rest is claimed."""
-        lot = asked.lot
-        if self._ledger.state(lot.mailing) is not m.State.SENDING:
-            return None, None
-        slips = self._ledger.slips(lot.deliveries, int(now))
+        slips = self._ledger.slips([delivery for each in asked for delivery in each.lot.deliveries], int(now))
         late = {slip.id for slip in slips if slip.attempts and self._too_late(slip, now)}
-        self._shift(lot.mailing, late, Event.EXPIRE)
+        self._shift(number, late, Event.EXPIRE)
         barred = self._roster.barred([(slip.subscriber, slip.list) for slip in slips])
         left = {slip.id for slip in slips if slip.subscriber in barred} - late
-        self._shift(lot.mailing, left, Event.LEAVE)
+        self._shift(number, left, Event.LEAVE)
         going = [slip for slip in slips if slip.id not in left and slip.id not in late]
-        if not going:
-            return [], None
-        self._ledger.shift(lot.mailing, [slip.id for slip in going], Event.CLAIM)
+        if going:
+            self._ledger.shift(number, [slip.id for slip in going], Event.CLAIM)
         # with what is promised: a pace that is lost with the process must be lost on the slow side
-        self._flows.keep(asked.relay, asked.to)
+        flows = {flow.scope: flow for each in asked for flow in (each.relay, each.to) if flow is not None}
+        self._flows.keep(*flows.values())
         people = self._roster.people([slip.subscriber for slip in going])
-        stamp = self._mark.count(lot.mailing, going[-1].id, int(now))
-        return [(s, Consignment(s.id, s.mailing, s.part, s.list, people[s.subscriber])) for s in going], stamp
+        return {s.id: (s, Consignment(s.id, s.mailing, s.part, s.list, people[s.subscriber])) for s in going}
 
     def _given(
-        self, asked: _Asked, rows: _Rows | None, version: tuple[int, int], now: float
+        self, asked: _Asked, rows: list[_Row], version: tuple[int, int], now: float
     ) -> Claim[Consignment] | None:
         """The claim, now that it is on the disk."""
         lot, relay, to = asked.lot, asked.relay, asked.to
-        if rows is None:
-            _promise(relay, -len(lot.deliveries))
-            self._refuse(lot, to)
-            return None
         self._drawn -= 1
         self.news.set()
         for flow in (relay, to):
@@ -248,11 +260,31 @@ class Fence:
         if ticket.turn:
             now = self._clock()
             for flow in (ticket.hold.relay, ticket.hold.to):
-                if flow is not None and ticket.written:
-                    flow.pace.take(now)  # once more, on a fresh connection
-                elif flow is not None:
+                if flow is not None:
                     flow.pace.wrote(ticket.turn, now)
             ticket.written = True
+
+    async def again(self, delivery: int) -> bool:
+        """Wait for the turn of a second try: its MAIL is one like any other. No: that would be long, or we stop.
+
+        Who would have to wait is drawn again instead, once.
+        """
+        ticket = self.tickets[delivery]
+        if self.closed or not ticket.written:
+            return not self.closed
+        now = self._clock()
+        flows = [flow for flow in (ticket.hold.relay, ticket.hold.to) if flow is not None]
+        turn = max(flow.pace.next(now) for flow in flows)
+        if turn > now + self._reach:
+            ticket.owed = delivery not in self._owed
+            self._owed.add(delivery)
+            return False
+        for flow in flows:
+            flow.pace.take(turn)
+        ticket.turn, ticket.written = turn, False
+        self._flows.keep(*flows)
+        await asyncio.sleep(turn - now)
+        return not self.closed
 
     def settled(self, delivery: int) -> Ticket:
         """It has its outcome, and is in hand no more."""

@@ -44,6 +44,8 @@ GLANCE = 0.25
 LOOK = 1.0
 # a lot is what one connection sends in about a second, and never more than this many
 LOT = 100
+# how soon one of the connections should be free (seconds)
+SOON = 0.06
 
 
 @dataclass(slots=True)
@@ -214,13 +216,17 @@ class Round:
         return found
 
     def _lot_size(self, now: float) -> int:
-        """What one connection sends in about a second, as seen lately."""
+        """What one connection sends in about a second, as seen lately.
+
+        Less where destinations have a pace of their own: when the turn of one comes, a connection must soon be free.
+        """
         relays = self._hands.config.relays
         connections = sum(relay.connections for relay in relays)
         seen = sum(flow.speed(now) for flow in self._flows.relays.values())
         if now - self.watch.started < 1.0:
             seen = max(seen, 5.0 * connections)
-        return max(1, int(min(LOT, self._fence.seconds * seen / connections)))
+        seconds = min(1.0, SOON * connections) if self._flows.sorts else 1.0
+        return max(1, int(min(LOT, seconds * seen / connections)))
 
     # the courier's desk
 
@@ -247,6 +253,9 @@ class Round:
         self._offered.add(row.delivery)
         self._fence.writing(row.delivery)
         return envelope
+
+    async def again(self, row: Consignment) -> bool:
+        return await self._fence.again(row.delivery)
 
     async def hand(self, row: Consignment) -> None:
         self._offered.discard(row.delivery)
@@ -277,7 +286,7 @@ class Round:
         elif outcome.event is Event.DEFER:
             wait = self._backoff.next(len(self._fence.tries(slip)) + 1, self._hands.dice)
             self._dues[slip.id] = int(outcome.at + wait)
-        elif outcome.event is Event.MISS and about is About.TIME:
+        elif outcome.event is Event.MISS and about is About.TIME and not ticket.owed:
             self._lots.tried.add(slip.id)
         again = slip.attempts > 0 and outcome.event is Event.REJECT and self._ledger.refused(slip.id)
         return self._alarm.heard(hold.mailing, outcome, domain, again=again)
