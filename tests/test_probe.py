@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -29,6 +29,8 @@ class Pages(BaseHTTPRequestHandler):
             "/fine": (200, ""),
             "/moved": (302, "/fine"),
             "/away": (302, "http://10.0.0.1/secret"),
+            "/script": (302, "/الماء?q=ب"),
+            "/%D8%A7%D9%84%D9%85%D8%A7%D8%A1?q=%D8%A8": (200, ""),
             "/file": (302, "file:///etc/passwd"),
             "/round": (302, "/round"),
             "/shy": (405 if self.command == "HEAD" else 200, ""),
@@ -37,7 +39,7 @@ class Pages(BaseHTTPRequestHandler):
         }.get(self.path, (404, ""))
         self.send_response(status)
         if elsewhere:
-            self.send_header("Location", elsewhere)
+            self.send_header("Location", elsewhere.encode().decode("latin-1"))
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
@@ -64,8 +66,8 @@ def here(address: str) -> bool:
 
 def test_what_is_there_is_fine_and_what_is_not_is_dead() -> None:
     with site() as (base, _):
-        answers = probe([f"{base}/{name}" for name in ("fine", "moved", "shy", "gone")], allowed=here)
-    assert [*answers.values()] == [Answer(), Answer(), Answer(), Answer("the page is not there (404)", dead=True)]
+        answers = probe([f"{base}/{name}" for name in ("fine", "moved", "shy", "script", "gone")], allowed=here)
+    assert [*answers.values()] == [*[Answer()] * 4, Answer("the page is not there (404)", dead=True)]
 
 
 def test_what_refuses_us_is_not_surely_dead() -> None:
@@ -104,6 +106,48 @@ def test_a_server_that_says_nothing_is_not_waited_for() -> None:
         began = time.monotonic()
         assert probe([link], allowed=here, patience=0.2, altogether=0.5)[link].why == "no answer in time"
         assert time.monotonic() - began < 2
+
+
+def test_a_server_that_never_ends_what_it_says_is_not_waited_for() -> None:
+    def drip(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            for _ in range(100):
+                connection.sendall(b"X-Y: z\r\n")
+                time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=drip, args=(server,), daemon=True).start()
+        link = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        began = time.monotonic()
+        # it has said 200 by then
+        assert probe([link], allowed=here, patience=0.3, altogether=5)[link] == Answer()
+        assert time.monotonic() - began < 2
+
+
+def test_what_went_wrong_is_said_without_the_words_of_a_protocol() -> None:
+    def mumble(server: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(1_000)
+                    connection.sendall(b"220 mail.example ESMTP\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=mumble, args=(server,), daemon=True).start()
+        port = server.getsockname()[1]
+        answers = probe(
+            [f"http://127.0.0.1:{port}/", f"https://127.0.0.1:{port}/", "http://127.0.0.1:1/"], allowed=here
+        )
+        assert [answer.why for answer in answers.values()] == [
+            "what answers is no web server, or a broken one",
+            "no answer: its server does not speak https as it should",
+            "nobody is there",
+        ]
+        assert not any(answer.dead for answer in answers.values())
+        server.shutdown(socket.SHUT_RDWR)
 
 
 def test_each_link_is_asked_once_and_none_that_is_no_address_breaks_it() -> None:

@@ -13,6 +13,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
@@ -104,8 +105,24 @@ def _asked(link: str, allowed: Callable[[str], bool], patience: float, until: fl
     except TimeoutError:
         return Answer("no answer in time")
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return Answer(f"no answer: {getattr(error, 'strerror', None) or type(error).__name__}")
+        return Answer(_said(error))
     return Answer(f"leads on more than {_REDIRECTS} times")
+
+
+def _said(error: Exception) -> str:
+    """What went wrong, in words that need no protocol."""
+    match error:
+        case http.client.RemoteDisconnected() | ConnectionError():
+            return (
+                "no answer: the server hung up" if not isinstance(error, ConnectionRefusedError) else "nobody is there"
+            )
+        case ssl.SSLError():
+            return "no answer: its server does not speak https as it should"
+        case http.client.HTTPException():
+            return "what answers is no web server, or a broken one"
+        case OSError():
+            return f"no answer: {(error.strerror or 'the network failed').lower()}"
+    return "is no address that can be asked"
 
 
 def _told(status: int) -> Answer:
@@ -125,6 +142,10 @@ def _status(link: str, verb: str, allowed: Callable[[str], bool], patience: floa
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
     raw = socket.create_connection((_resolved(host, port, allowed), port), timeout=patience)
+    # a server that sends a letter a second is never silent
+    late = threading.Timer(patience, lambda: _hang_up(raw))
+    late.daemon = True
+    late.start()
     try:
         if secure:
             raw = ssl.create_default_context().wrap_socket(raw, server_hostname=host)
@@ -133,9 +154,28 @@ def _status(link: str, verb: str, allowed: Callable[[str], bool], patience: floa
         path = quote(parts.path or "/", safe=_QUERY) + ("?" + quote(parts.query, safe=_QUERY) if parts.query else "")
         connection.request(verb, path, headers={"User-Agent": _AGENT, "Accept": "*/*", "Connection": "close"})
         answer = connection.getresponse()
-        return answer.status, answer.getheader("Location") or ""
+        return answer.status, _utf8(answer.getheader("Location") or "")
+    except (OSError, http.client.HTTPException, ValueError):
+        if late.finished.is_set():
+            raise TimeoutError from None
+        raise
     finally:
+        late.cancel()
         raw.close()
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with suppress(OSError):
+        # of the socket below TLS, which another thread is reading
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+
+def _utf8(header: str) -> str:
+    """A header that holds letters as they are, which http.client reads as Latin-1."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
 
 
 def _resolved(host: str, port: int, allowed: Callable[[str], bool]) -> str:
