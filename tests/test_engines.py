@@ -420,3 +420,13 @@ async def test_too_many_sessions_at_once_shrink_the_window_and_are_nobodys_fault
         outcomes = await everything(engine, cut(range(100), 5), fence)
         assert_each_once(outcomes, fence)
         assert engine.down == {}
+
+
+async def test_who_rests_after_a_failure_ends_with_the_others() -> None:
+    with running() as lab:
+        async with asyncio.timeout(5):
+            engine: LocalEngine[Parcel] = LocalEngine(
+                [way(lab.port, connections=1), way(DEAD, "dead", connections=1)], courier, nap=30.0
+            )
+            outcomes = await everything(engine, cut(range(20)), Fence())
+        assert len(outcomes) == 20

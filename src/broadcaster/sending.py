@@ -45,7 +45,7 @@ LOOK = 1.0
 # a lot is what one connection sends in about a second, and never more than this many
 LOT = 100
 # how soon one of the connections should be free (seconds)
-SOON = 0.06
+SOON = 0.03
 
 
 @dataclass(slots=True)

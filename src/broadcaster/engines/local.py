@@ -213,12 +213,16 @@ class _Relay(Generic[R]):
                 continue  # there may be work by now
             if stands:
                 self._source.ring_at(since + IDLE)
-            wants = stands and not surplus and not self._resting(now)
-            self._idle += wants
+            idle = stands and not surplus and not self._resting(now)
+            # who rests after a failure asks too: there may be nothing any more to rest for
+            wants = not surplus and self._later <= now
+            self._idle += idle
+            self._source.want(wants)
             try:
                 await bell.wait()
             finally:
-                self._idle -= wants
+                self._source.want(-wants)
+                self._idle -= idle
 
     # whose turn it is
 
@@ -235,7 +239,9 @@ class _Relay(Generic[R]):
             return True
         lot = self._source.head
         slack = len(lot.deliveries) / self.way.weight if lot is not None else 0.0
-        if now - rival._took >= LATELY or self._share - rival._share <= slack or 2 * rival._speed < self._speed:
+        # of which nothing is known yet is given the benefit of the doubt
+        slow = rival._speed and 2 * rival._speed < self._speed
+        if slow or now - rival._took >= LATELY or self._share - rival._share <= slack:
             return False
         self._source.ring_at(rival._took + LATELY)
         return True
@@ -380,7 +386,8 @@ def _monotonic() -> float:
 
 
 class _Source:
-    """The lots, one looked at ahead, and a bell for all who wait for something to change."""
+    """The lots, and a bell for all who wait for something to change. One is drawn when a connection wants it, and not
+    before: what goes first may be another one by then."""
 
     def __init__(self, lots: AsyncIterator[Lot], fail: Callable[[Exception], None]) -> None:
         self._lots = lots
@@ -391,16 +398,19 @@ class _Source:
         self.bell = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._rings = 0.0  # when; uvloop's handle cannot tell of what is due at once
-        self._room = asyncio.Event()
+        self._wanting = 0
+        self._call = asyncio.Event()
         self.feeder = asyncio.ensure_future(self._feed())
 
     async def _feed(self) -> None:
         try:
+            await self._call.wait()
             async for lot in self._lots:
                 self._next = lot
                 self.ring()
-                self._room.clear()
-                await self._room.wait()
+                while self._next is not None or not self._wanting:
+                    self._call.clear()
+                    await self._call.wait()
         except Exception as error:
             self._fail(error)
         finally:
@@ -427,8 +437,14 @@ class _Source:
         if self._back:
             return self._back.pop()
         lot, self._next = self._next, None
-        self._room.set()
+        self._call.set()
         return lot
+
+    def want(self, connections: int) -> None:
+        """So many connections more, or less, wait for a lot."""
+        self._wanting += connections
+        if connections > 0:
+            self._call.set()
 
     def put_back(self, lot: Lot) -> None:
         """Not yet, or through another relay."""
