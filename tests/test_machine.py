@@ -227,11 +227,11 @@ class Sending(RuleBasedStateMachine):
         with self.life.around():
             self.control("resume")
         self.life.clock.passed += 10
-        ran = self.command("send", "1", "--yes", "--wait")
+        # what a dead sender of a cancelled mailing held is settled by whoever comes next
+        ran = self.command("run") if self.over else self.command("send", "1", "--yes", "--wait")
         assert ran is not None
         books: Books = self.world.books()
-        if books.state != "cancelled":
-            assert books.people(*OPEN) <= books.people("in_doubt"), ran
+        assert books.people(*OPEN) <= books.people("in_doubt"), ran
         self.the_books_are_true()
         self.who_left_gets_nothing_more()
 

@@ -360,6 +360,10 @@ class Ledger:
         )
         return [row[0] for row in rows]
 
+    def in_hand(self) -> bool:
+        """Whether a sender holds anything, or a dead one did."""
+        return bool(self._conn.execute("select 1 from tally where state in (1, 2) and number > 0").fetchone())
+
     def doubtful(self, number: int) -> list[int]:
         """The deliveries in doubt, by id."""
         return self._in_state(number, State.IN_DOUBT)

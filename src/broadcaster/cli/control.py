@@ -81,12 +81,16 @@ def cancel(house: House, mailing: int, dry_run: bool, yes: bool, as_json: bool) 
     Exit statuses: 0 cancelled, 2 not confirmed, 65 no such mailing, 77 it is finished.
     """
     from broadcaster import broadcast
+    from broadcaster.cli.resolve import catch_up
 
     of = house.ledger.mailing(mailing)
     if of.state.word != "cancelled" and not dry_run:
         ask(f"Cancel mailing {of.id}: {count(of.open, 'person', 'people')} will not get it?", yes=yes)
     with tried(house.db, dry_run=dry_run):
-        of = broadcast.cancel(house.ledger, mailing, house.who, house.now)
+        broadcast.cancel(house.ledger, mailing, house.who, house.now)
+        # nobody may ever send from here again: what a dead sender held would stay in its hands
+        catch_up(house)
+        of = house.ledger.mailing(mailing)
     if as_json:
         dump(of.figures())
     say(f"mailing {of.id} is {of.state.word}: {counts(of.words())}")

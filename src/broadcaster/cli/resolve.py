@@ -90,7 +90,7 @@ def resolve(
     if "-" in logs and not yes and not dry_run:
         raise Unanswered("standard input is the log, so nobody can be asked", hint="add --yes, or --dry-run to look")
     with tried(house.db, dry_run=dry_run):
-        _catch_up(house)
+        catch_up(house)
         of = house.ledger.mailing(mailing)
         doubtful = settling.named(house.ledger, house.roster, of.id, addresses)
     if not doubtful:
@@ -115,7 +115,7 @@ def _by_word(
         verb = "Send once more to" if resend else "Take as accepted"
         ask(f"{verb} {count(len(doubtful), 'person', 'people')} in doubt of mailing {of.id}?", yes=yes)
     with tried(house.db, dry_run=dry_run):
-        _catch_up(house, quiet=True)
+        catch_up(house, quiet=True)
         event = Event.RESEND if resend else Event.ACCEPT
         settled = settling.resolve(house.ledger, of.id, doubtful, event, house.now)
         of = house.ledger.mailing(of.id)
@@ -129,13 +129,13 @@ def _by_word(
         say(f"{settled:,} wait again: `broadcaster send {of.id}` or cron's `run` sends them")
 
 
-def _catch_up(house: House, *, quiet: bool = False) -> None:
-    """A database that was restored learns what it may have sent before anything is settled in it."""
+def catch_up(house: House, *, quiet: bool = False) -> None:
+    """What a dead sender held is settled, and what a restored database may have sent is known, without sending."""
     from broadcaster import broadcast
-    from broadcaster.cli.send import tell_restored
+    from broadcaster.cli.send import tell_recovered
     from broadcaster.lock import Lock
 
-    if not house.mark.ahead():
+    if not house.mark.ahead() and not house.ledger.in_hand():
         return
     lock = Lock(house.workspace.lock)
     try:
@@ -145,7 +145,7 @@ def _catch_up(house: House, *, quiet: bool = False) -> None:
     finally:
         lock.release()
     if not quiet:
-        tell_restored(house, found)
+        tell_recovered(house, found)
 
 
 def _by_log(
@@ -165,7 +165,7 @@ def _by_log(
         if not dry_run:
             ask(f"Settle {count(len(told.events), 'delivery', 'deliveries')} of mailing {of.id} so?", yes=yes)
         with tried(house.db, dry_run=dry_run):
-            _catch_up(house, quiet=True)
+            catch_up(house, quiet=True)
             settled = settling.settle(house.ledger, doubts, of.id, told, house.now)
             of = house.ledger.mailing(of.id)
         done = "would be settled" if dry_run else "settled"

@@ -35,6 +35,7 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
             dump({"mailings": []})
         return
     from broadcaster import broadcast
+    from broadcaster.cli.resolve import catch_up
 
     if dry_run:
         found = broadcast.ripe(house.ledger, house.now) + broadcast.begun(house.ledger, house.config, house.now)
@@ -48,6 +49,7 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
     broadcast.start_ripe(house.ledger, house.config, house.now)
     due = broadcast.begun(house.ledger, house.config, house.now)
     if not due:
+        catch_up(house)
         if as_json:
             dump({"mailings": []})
         return
