@@ -109,7 +109,7 @@ async def test_a_destination_gets_what_it_bears_and_the_others_do_not_wait(shop:
         assert small[-1] - big[0] < (big[-1] - big[0]) / 2
 
 
-async def test_who_waits_for_minutes_holds_up_nobody(shop: Shop) -> None:
+async def test_who_waits_for_minutes_holds_up_nobody(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     with running() as lab:
         shop.relays(("main", lab.port), more=named(BIG, limits=["1/m"]))
         number = mailing(shop, {BIG: 5, "small.example": 200})
@@ -118,6 +118,11 @@ async def test_who_waits_for_minutes_holds_up_nobody(shop: Shop) -> None:
         await until(lambda: len(times(lab, "small.example")) == 200)
         assert len(times(lab, BIG)) == 1
         assert shop.tally(number).get("claimed", 0) == 0
+        # and who waits does nothing
+        draw, asked = Lots.draw, itertools.count()
+        monkeypatch.setattr(Lots, "draw", lambda *args: (next(asked), draw(*args))[1])
+        await asyncio.sleep(1.2)
+        assert next(asked) <= 4
         going.stop()
         await asyncio.wait_for(work, 2)
 

@@ -1,0 +1,172 @@
+"""What may go on a wire: claimed on the disk, at its turn, and no more of it than the pace has room for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from broadcaster import broadcast
+from broadcaster.delivery import Event, State
+from broadcaster.engines import Claim, Later, Lot
+from broadcaster.errors import CannotWrite
+from broadcaster.fence import Fence
+from broadcaster.flows import Flows
+from broadcaster.lots import Lots
+from broadcaster.pace import Backoff
+from tests.test_destinations import BIG, mailing, named
+from tests.test_round import Shop
+from tests.test_round import shop as shop  # a fixture
+
+NOW = 1_800_000_000.0
+
+
+class Gate:
+    """A fence over the shop's database, whose clock stands still."""
+
+    def __init__(self, shop: Shop, number: int) -> None:
+        house = shop.house
+        self.ledger = house.ledger
+        self.number = number
+        self.now = NOW
+        self.gone: list[tuple[Event, int]] = []
+        self.flows = Flows(house.ledger, house.config)
+        self.lots = Lots(house.ledger, self.flows, int(NOW))
+        self.fence = Fence(
+            house.ledger,
+            house.roster,
+            house.mark,
+            self.flows,
+            self.lots,
+            Backoff(),
+            lambda: self.now,
+            lambda event, number: self.gone.append((event, number)),
+        )
+
+    def draw(self, size: int = 10) -> Lot:
+        while not isinstance(lot := self.lots.draw([self.number], size, self.now), Lot):
+            assert lot == self.now
+        self.fence.drawn()
+        return lot
+
+    @property
+    def tally(self) -> dict[str, int]:
+        return self.ledger.mailing(self.number).words()
+
+
+async def test_all_who_ask_at_once_share_one_transaction(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.relays(("main", 1), connections=5)
+    gate = Gate(shop, mailing(shop, {"small.example": 50}))
+    atomic, durable = shop.house.db.atomic, []
+
+    @contextmanager
+    def noticed(**how: Any) -> Iterator[Any]:
+        if how.get("durable"):
+            durable.append(how)
+        with atomic(**how) as conn:
+            yield conn
+
+    monkeypatch.setattr(shop.house.db, "atomic", noticed)
+    claims = await asyncio.gather(*(gate.fence.start(gate.draw(), "main") for _ in range(5)))
+    assert [len(claim.rows) for claim in claims if isinstance(claim, Claim)] == [10] * 5
+    assert len(durable) == 1
+    assert gate.tally == {"claimed": 50}
+
+
+async def test_no_more_is_claimed_than_has_its_turn_soon_and_the_rest_is_drawn_again(shop: Shop) -> None:
+    shop.relays(("main", 1), limits='["4/s", "6/h"]')
+    gate = Gate(shop, mailing(shop, {"small.example": 30}))
+    lot = gate.draw()
+    claim = await gate.fence.start(lot, "main")
+    assert isinstance(claim, Claim)
+    assert len(claim.rows) == 4
+    assert gate.draw().deliveries[:6] == lot.deliveries[4:]
+    # all that it has room for is promised
+    later = await gate.fence.start(Lot(gate.number, (20,)), "main")
+    assert isinstance(later, Later)
+    assert NOW < later.at <= NOW + 1.1
+    gate.now += 2
+    assert [claim.wait(i) for i in range(4)] == [0.0, *[pytest.approx(0.2575 * i) for i in range(1, 4)]]
+
+
+async def test_what_is_paused_or_stopped_meanwhile_is_not_claimed(shop: Shop) -> None:
+    shop.relays(("main", 1))
+    gate = Gate(shop, mailing(shop, {"small.example": 30}))
+    lot = gate.draw()
+    broadcast.pause(gate.ledger, gate.number, "somebody", int(NOW))
+    assert await gate.fence.start(lot, "main") is None
+    assert gate.fence.empty
+    broadcast.resume(gate.ledger, gate.number, int(NOW))
+    gate.fence.closed = True
+    assert await gate.fence.start(gate.draw(), "main") is None
+    assert gate.tally == {"pending": 30}
+
+
+async def test_a_claim_that_cannot_be_written_is_nobodys(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.relays(("main", 1))
+    gate = Gate(shop, mailing(shop, {"small.example": 30}))
+
+    def full(*_: object) -> None:
+        raise CannotWrite("the disk is full")
+
+    monkeypatch.setattr(shop.house.mark, "count", full)
+    found = await asyncio.gather(*(gate.fence.start(gate.draw(), "main") for _ in range(3)), return_exceptions=True)
+    assert all(isinstance(each, CannotWrite) for each in found)
+    assert gate.fence.tickets == {}
+    assert gate.tally == {"pending": 30}
+
+
+async def test_who_is_cut_off_while_asking_claims_nothing(shop: Shop) -> None:
+    shop.relays(("main", 1), limits='["100/h"]')
+    gate = Gate(shop, mailing(shop, {"small.example": 30}))
+    asking = asyncio.ensure_future(gate.fence.start(gate.draw(), "main"))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await asyncio.sleep(0.01)
+    assert gate.tally == {"pending": 30}
+    assert gate.flows.relays["main"].pace.promised == 0
+    assert gate.fence.empty
+
+
+async def test_who_waits_for_a_destination_takes_no_turn_of_the_relays(shop: Shop) -> None:
+    shop.relays(("main", 1), limits='["10/s"]', more=named(BIG, limits=["2/s"]))
+    gate = Gate(shop, mailing(shop, {BIG: 4, "small.example": 10}))
+    big, gate.now = await gate.fence.start(gate.draw(1), "main"), NOW + 0.001
+    assert isinstance(big, Claim)
+    assert big.wait(0) == 0.0
+    gate.now = NOW + 0.495
+    others, again = gate.draw(1), gate.draw(1)
+    assert (others.destination, again.destination) == ("", BIG)
+    second = await gate.fence.start(again, "main")
+    rest = await gate.fence.start(others, "main")
+    assert isinstance(second, Claim)
+    assert isinstance(rest, Claim)
+    left = second.wait(0)
+    assert left is not None
+    assert 0 < left < 0.03
+    # the relay has not been asked for that turn: it is free
+    assert rest.wait(0) == 0.0
+    gate.now += left
+    assert second.wait(0) == pytest.approx(0.103 - left, abs=0.001)
+
+
+async def test_a_hold_sends_back_what_is_claimed_already(shop: Shop) -> None:
+    shop.relays(("main", 1), more=named(BIG, limits=["20/s"]))
+    gate = Gate(shop, mailing(shop, {BIG: 10}))
+    claim = await gate.fence.start(gate.draw(), "main")
+    assert isinstance(claim, Claim)
+    flow = gate.flows.of(BIG)
+    assert flow is not None
+    flow.pace.slow(NOW, 20)
+    assert claim.wait(0) is None
+    lot = Lot(gate.number, (claim.rows[0].delivery,), BIG)
+    flow.lots += 1
+    flow.pace.promised += 1
+    gate.fence.drawn()
+    assert await gate.fence.start(lot, "main") is None
+    assert gate.tally[State.CLAIMED.word] == len(claim.rows)
