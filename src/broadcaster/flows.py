@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from broadcaster.config import Config, Destination
     from broadcaster.ledger import Ledger
 
+# from how long on one knows how fast one was (seconds)
+LONG_ENOUGH = 5.0
 # what nobody limits: the destination of all domains that have no class
 REST = ""
 # how far back one looks to know how fast one was (seconds)
@@ -57,6 +59,11 @@ class Flow:
             count = sum(number for _, number in lately)
             self._speed = now, count / max(1.0, now - lately[0][0]) if lately else 0.0
         return self._speed[1]
+
+    def complained(self, now: float) -> float:
+        """Somebody there said that we are too fast. Until when nothing goes there (epoch seconds)."""
+        young = not self._claims or now - self._claims[0][0] < LONG_ENOUGH
+        return self.pace.slow(now, float("inf") if young and self.pace.even else self.speed(now))
 
 
 class Flows:
@@ -142,7 +149,7 @@ class Flows:
 
     def _slow(self, flow: Flow, now: float) -> float:
         before = flow.pace.brake.until if flow.pace.brake else 0.0
-        until = flow.pace.slow(now, flow.speed(now))
+        until = flow.complained(now)
         self.slowed = True
         if until > before:
             self._ledger.keep_pace(flow.scope, flow.pace.state)

@@ -336,6 +336,11 @@ class Pace:
         self._see(now)
         return max(0, min([_ENDLESS, *(gate.room(now, now + within) for gate in self._gates)]) - self.promised)
 
+    @property
+    def even(self) -> float:
+        """Messages a second that the limits per second and minute allow; 0 without such."""
+        return min((1 / gate.limit.gap for gate in self._limits if isinstance(gate, _Even)), default=0.0)
+
     def take(self, at: float) -> None:
         """Count one message at this time."""
         if self._clock == float("-inf"):
@@ -354,8 +359,7 @@ class Pace:
         """Somebody complained of our speed, `seen` messages a second. Until when nothing goes."""
         self._see(now)
         if self.brake is None:
-            even = [1 / gate.limit.gap for gate in self._limits if isinstance(gate, _Even)]
-            self.brake = Brake(max(min([seen, *even]), _LEAST_SPEED))
+            self.brake = Brake(max(min(seen, self.even or seen), _LEAST_SPEED))
             self._gather()
         self.brake.complain(now)
         return self.brake.until
@@ -371,17 +375,18 @@ class Pace:
 
 def duration_of(limits: Sequence[Limit], number: int) -> float:
     """About how many seconds so many messages take at these limits, from an unused start; 0 without limits."""
-    even = [limit for limit in limits if limit.gap]
+    gap = max((limit.gap for limit in limits), default=0.0)
+    counted = sorted((limit for limit in limits if not limit.gap), key=lambda limit: limit.seconds)
 
-    def at_gaps(count: int) -> float:
-        return max((limit.gap * max(0, count - 1) for limit in even), default=0.0)
+    def needed(count: int, longest: int) -> float:
+        """At the gaps, and at so many of the others: whole windows of each, and what is left at the shorter ones."""
+        found = gap * max(0, count - 1)
+        for place, limit in enumerate(counted[:longest]):
+            windows, rest = divmod(max(0, count - 1), limit.number)
+            found = max(found, windows * limit.seconds * (1 + 1 / _BUCKETS) + needed(rest + 1, place))
+        return found
 
-    longest = at_gaps(number)
-    for limit in limits:
-        if not limit.gap and number > 0:
-            windows, rest = divmod(number - 1, limit.number)
-            longest = max(longest, windows * limit.seconds * (1 + 1 / _BUCKETS) + at_gaps(rest + 1))
-    return longest
+    return needed(number, len(counted))
 
 
 def duration_together(several: Sequence[Sequence[Limit]], number: int) -> float:
