@@ -6,6 +6,7 @@ A destination is the pace class of a recipient's domain ([destinations]): a doma
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ REST = ""
 # how far back one looks to know how fast one was (seconds)
 LOOK_BACK = 30.0
 # destinations that are kept in mind, of which there may be a hundred thousand; the others are in the database
-REMEMBERED = 5_000
+REMEMBERED, AT_ONCE = 5_000, 100
 # what counts no more: the longest window is a day (seconds)
 STALE = 2 * 86_400
 # so many destinations that complain within a minute mean the relay
@@ -108,8 +109,8 @@ class Flows:
 
     def _forget(self) -> None:
         """What nothing is on its way to is in the database alone."""
-        idle = [name for name, flow in self._destinations.items() if not flow.lots and not flow.pace.promised]
-        self._keep([self._destinations.pop(name) for name in idle])
+        idle = (name for name, flow in self._destinations.items() if not flow.lots and not flow.pace.promised)
+        self._keep([self._destinations.pop(name) for name in list(itertools.islice(idle, AT_ONCE))])
 
     # written down
 

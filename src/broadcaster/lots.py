@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from broadcaster.ledger import Ledger
     from broadcaster.mailing import Mailing
 
-# rows that are read at once, while all connections wait: less than a millisecond
-READ = 500
+# rows that are read, and classes that are looked at, at once: a millisecond or some, while all connections wait
+READ, AT_ONCE = 500, 50
 # ids of one class that are kept; a class with more of them is read a second time, on its own
 KEPT = 1_000
 # ids of one mailing that are kept: some megabytes
-AHEAD = 250_000
+AHEAD = 100_000
 # A destination's lot is drawn so long before its turn (it must be claimed, and find a connection), and holds what has
 # its turn within so long: whoever carries it hardly waits (seconds).
 LEAD, SPAN = 0.03, 0.1
@@ -120,10 +120,10 @@ class _Reader:
 class _Line:
     """What waits of one class, in the order in which it goes."""
 
-    first: list[int] = field(default_factory=list)  # given back
+    first: Sequence[int] = ()  # given back
     ids: array[int] = field(default_factory=lambda: array("q"))
     head: int = 0
-    later: list[tuple[int, int]] = field(default_factory=list)  # a heap: not before, id
+    later: list[tuple[int, int]] | None = None  # a heap: not before, id
     reader: _Reader | None = None  # of a class too long to be kept: what is behind the ids
     queued: bool = False  # somebody will look at it
 
@@ -132,14 +132,16 @@ class _Line:
 
     def ripen(self, now: float) -> int:
         """What may be tried once more by now is like all others. How many that are."""
-        before = len(self.first)
+        ripe = []
         while self.later and self.later[0][0] <= now:
-            self.first.append(heapq.heappop(self.later)[1])
-        return len(self.first) - before
+            ripe.append(heapq.heappop(self.later)[1])
+        if ripe:
+            self.first = [*self.first, *ripe]
+        return len(ripe)
 
     def cut(self, most: int) -> tuple[int, ...]:
         """The next ones, at most so many."""
-        taken, self.first = self.first[:most], self.first[most:]
+        taken, self.first = [*self.first[:most]], self.first[most:]
         end = min(self.head + most - len(taken), len(self.ids))
         taken += self.ids[self.head : end]
         self.head = end
@@ -179,7 +181,7 @@ class _Shelf:
         for _ in range(4):
             if (lot := self._next(size, now)) is not None:
                 return lot
-            if self._reader.done or self._kept >= AHEAD:
+            if self._ready or self._reader.done or self._kept >= AHEAD:
                 break
             self._read(READ if self._flows.sorts else size)
         if self._ready or not (self._reader.done or self._kept >= AHEAD):
@@ -192,7 +194,7 @@ class _Shelf:
         """One of those without a pace after one of those with: neither waits for the other."""
         if self._rest_next and (lot := self._of_the_rest(size, now)) is not None:
             return lot
-        for _ in range(len(self._ready)):
+        for _ in range(min(len(self._ready), AT_ONCE)):
             if (lot := self._of_class(self._ready.popleft(), size, now)) is not None:
                 self._rest_next = True
                 return lot
@@ -223,6 +225,8 @@ class _Shelf:
             heapq.heappush(self._waiting, (line.later[0][0], name))
         else:
             line.queued = False
+            if line.reader is None:
+                del self._lines[name]
         return lot
 
     def _cut(self, name: str, line: _Line, size: int) -> Lot | None:
@@ -266,13 +270,15 @@ class _Shelf:
     def put(self, name: str, deliveries: Sequence[int]) -> None:
         """First of their class again."""
         line = self._lines.setdefault(name, _Line())
-        line.first += deliveries
+        line.first = [*line.first, *deliveries]
         self._kept += len(deliveries)
         self._queue(name, line)
 
     def put_off(self, name: str, delivery: int, due: int) -> None:
         """Not before, and only if anything else keeps the round going."""
         line = self._lines.setdefault(name, _Line())
+        if line.later is None:
+            line.later = []
         heapq.heappush(line.later, (due, delivery))
         self._queue(name, line)
 
