@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from broadcaster import statement, translation
@@ -56,6 +58,24 @@ def test_a_copied_file_is_no_translation() -> None:
     assert rules(arabic=ARABIC.replace("ماء نظيف للبصرة", "Clean water for Basra")) == ["untranslated"]
 
 
+def test_a_paragraph_that_was_left_in_the_first_language_is_told_with_its_line() -> None:
+    left = "The pumps stopped on Monday,\nand nobody has said when they will work again in the city."
+    english, arabic = f"{ENGLISH}\n{left}\n", f"{ARABIC}\n{left}\n"
+    written = statement.parse("june", {"en.md": english, "ar.md": arabic}, default="en")
+    told = [each for each in translation.prove(written, "en", {}) if "word for word" in each.message]
+    assert [(each.rule, each.file, each.line) for each in told] == [("untranslated", "statements/june/ar.md", 10)]
+    # names and addresses are the same in every language
+    same = "\n[Water for All](https://water.example/a/long/address/of/some/page/that/is/the/same)\n"
+    assert rules(ENGLISH + same, ARABIC + same) == []
+
+
+def test_brackets_cost_no_more_than_their_number() -> None:
+    began = time.process_time()
+    for text in (")(" * 50_000, "(" * 100_000, " " * 100_000, ") x (" * 20_000, "[" * 50_000):
+        rules(arabic=ARABIC + f"\n{text}\n")
+    assert time.process_time() - began < 4
+
+
 @pytest.mark.parametrize(
     ("line", "wrong"),
     [
@@ -66,6 +86,14 @@ def test_a_copied_file_is_no_translation() -> None:
         ("[رابط](https://water.example/a(b)c)", False),
         ("`)كود(`", False),
         ("قالت »كلمة« أمس", True),
+        ("منظمة (يونيسف) و)الماء( اليوم", True),
+        ("أ) كذا ب) كذا (انظر ج)", False),
+        ("كلمة :) ثم (: كلمة", False),
+        ("(كلمة\nكلمة) ثم (كلمة\nكلمة)", False),
+        ("كلمة )كلمة\nكلمة( كلمة", True),
+        ("```\n)كود(\n```", False),
+        ("{{ subscriber.city | default(')x(') }} كلمة", False),
+        ("كلمة) ثم كلمة", False),
     ],
 )
 def test_brackets_open_before_they_close(line: str, wrong: bool) -> None:

@@ -40,7 +40,7 @@ _SCRIPTS: Final = frozenset(["javascript", "vbscript", "data", "blob", "livescri
 # small letters of other alphabets that nobody can tell from Latin ones
 _LOOKALIKES: Final = frozenset("аеорсухіјѕԁԛԝһӏο")
 # a link without an address, in Markdown and in HTML
-_NOWHERE: Final = r"(?<!!)\[[^\]]*\]\(\s*(?:<>)?\s*\)|<a\s[^>]*\bhref(?!\s*=\s*[\"']?\s*[^\s\"'>])"
+_NOWHERE: Final = r"(?<!!)\[[^\[\]]*+\]\(\s*(?:<>)?\s*\)|<a\s[^>]*\bhref(?!\s*=\s*[\"']?\s*[^\s\"'>])"
 _SHORTENERS: Final = re.compile(
     r"(?:www\.)?(?:bit\.ly|bl\.ink|buff\.ly|cutt\.ly|goo\.gl|is\.gd|ow\.ly|rb\.gy|rebrand\.ly|shorturl\.at|t\.co|t\.ly"
     r"|tiny\.cc|tinyurl\.com)"

@@ -31,10 +31,10 @@ _UNSEEN = re.compile(
     r"<(script|style|head|title)\b.*?</\1\s*>|<!--.*?-->|<[a-zA-Z/!?][^>]*>", re.IGNORECASE | re.DOTALL
 )
 # HTML that a reader of text would miss: where it leads, what it shows
-_ANCHOR = re.compile(r"""<a\s(?:[^>]*?\s)?href\s*=\s*(["'])((?!#).*?)\1[^>]*>""", re.IGNORECASE | re.DOTALL)
+_ANCHOR = re.compile(r"""<a\s(?:[^<>]*?\s)?href\s*=\s*(["'])((?!#)[^<>]*?)\1[^<>]*>""", re.IGNORECASE | re.DOTALL)
 _ANCHOR_END = re.compile(r"</a\s*>", re.IGNORECASE)
-_WHOLE_ANCHOR = re.compile(_ANCHOR.pattern + r"(?P<words>.*?)</a\s*>", re.IGNORECASE | re.DOTALL)
-_IMAGE = re.compile(r"""<img\s(?:[^>]*?\s)?alt\s*=\s*(["'])(.*?)\1[^>]*>""", re.IGNORECASE | re.DOTALL)
+_WHOLE_ANCHOR = re.compile(_ANCHOR.pattern + r"(?P<words>(?:(?!<a\s).)*?)</a\s*>", re.IGNORECASE | re.DOTALL)
+_IMAGE = re.compile(r"""<img\s(?:[^<>]*?\s)?alt\s*=\s*(["'])([^<>]*?)\1[^<>]*>""", re.IGNORECASE | re.DOTALL)
 
 
 class _Piece(NamedTuple):
