@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from broadcaster.enclosure import Enclosed, Names, patterns
 from broadcaster.errors import StatementError
 from broadcaster.mailing import Roll, Rule, Window
 from broadcaster.page import emptied
+from broadcaster.probe import Answer
 from broadcaster.subscriber import Subscriber
 from broadcaster.template import lay_out
 from tests.conftest import Place, Ran
@@ -182,6 +183,25 @@ def test_check_finds_an_image_that_cannot_be_shown(
     found = here("check", "june", "--json", status=65).json["findings"]
     told = [(each["file"], each["line"]) for each in found if each["rule"] == "image" and words in each["message"]]
     assert told == [("statements/june/ar.md", 8), ("statements/june/en.md", 8)]
+
+
+def test_with_links_an_image_on_the_web_is_asked_for_too(
+    place: Place, here: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = place.root / "broadcaster.toml"
+    settings.write_text(settings.read_text("utf-8").replace("[links]", '[links]\nimages = "https://img.water.example"'))
+    written(place, "")
+    asked: list[str] = []
+
+    def probe(links: Iterable[str]) -> dict[str, Answer]:
+        asked.extend(links)
+        return {link: Answer("the page is not there (404)", dead=True) for link in asked if link.endswith(".png")}
+
+    monkeypatch.setattr("broadcaster.probe.probe", probe)
+    found = here("check", "june", "--links", "--json", status=65).json["findings"]
+    [dead] = [each for each in found if each["rule"] == "dead-link"]
+    assert (dead["file"], dead["line"]) == ("statements/june/ar.md", 8)
+    assert sorted(asked) == ["https://img.water.example/statements/june/well.png", "https://water.example/"]
 
 
 def test_render_writes_a_page_that_a_browser_shows_with_its_images(place: Place, here: Callable[..., Ran]) -> None:

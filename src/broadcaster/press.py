@@ -141,6 +141,11 @@ def shown(path: str) -> str:
     return unicodedata.normalize("NFC", path.rpartition("/")[2])
 
 
+def hosted(base: str, path: str) -> str:
+    """Where an image of the workspace lies on the web, below links.images."""
+    return f"{base}/{quote(path)}"
+
+
 def too_large(octets: int, where: str) -> None:
     """Raises StatementError for files that no mailbox takes together."""
     if octets * 4 // 3 * 78 // 76 > LARGEST:
@@ -163,7 +168,7 @@ def _pictured(
     images: dict[str, tuple[str, str, str]] = {}
     for path, picture in found.items():
         if config.links.images:
-            addresses[path] = html.escape(f"{config.links.images}/{quote(path)}")
+            addresses[path] = html.escape(hosted(config.links.images, path))
             continue
         digest = kept(path)
         # the same bytes, the same name, and no others: RFC 2045 §7

@@ -132,7 +132,7 @@ def proved(house: House, slug: str, lists: Sequence[str] = (), *, links: bool = 
         lacking=people.lacking(proof.fields(merges), sum(of.number for of in speakers.values())),
         attached=attached,
         misread=people.misread(house, merges),
-        tried=[*tried.findings, *(_answers(statement, merges) if links else ())],
+        tried=[*tried.findings, *(_answers(house, statement, merges) if links else ())],
         untried=tried.untried,
         changed=house.workspace.changed(statement),
         lists=on,
@@ -140,21 +140,25 @@ def proved(house: House, slug: str, lists: Sequence[str] = (), *, links: bool = 
     return Proved(statement, merges, proof.prove(case))
 
 
-def _answers(statement: Statement, merges: Sequence[MergeTemplate]) -> list[Finding]:
-    """What became of the links, each asked once whatever the languages it is in."""
-    from broadcaster import page, probe
+def _answers(house: House, statement: Statement, merges: Sequence[MergeTemplate]) -> list[Finding]:
+    """What became of the links and images on the web, each asked once whatever the languages it is in."""
+    from broadcaster import page, press, probe
     from broadcaster.rules import found
 
-    where: dict[str, str] = {}
+    base = house.config.links.images
+    where: dict[str, tuple[str, str]] = {}  # address → language, how the text names it
     for merge in merges:
-        for link in page.links(merge.html):
-            where.setdefault(link, merge.language)
+        asked = {link: link for link in page.links(merge.html)}
+        asked |= {press.hosted(base, path): path.rpartition("/")[2] for path in merge.images if base}
+        for link, name in asked.items():
+            where.setdefault(link, (merge.language, name))
     findings = []
     for link, answer in probe.probe(where).items():
         if answer.why:
-            part = statement.parts[where[link]]
+            tag, name = where[link]
+            part = statement.parts[tag]
             rule = "dead-link" if answer.dead else "unsure-link"
-            findings.append(found(rule, f'"{link[:80]}" {answer.why}', part.file, page.line_of(part, re.escape(link))))
+            findings.append(found(rule, f'"{link[:120]}" {answer.why}', part.file, page.line_of(part, re.escape(name))))
     return findings
 
 
