@@ -116,6 +116,8 @@ def near(name: str, there: Iterable[str], root: str = "") -> str:
 
 def meant(kind: str, name: str) -> str:
     """A hint for a "filter" or "test" that is none: the one that was probably meant, else those there are."""
+    if kind == "filter" and name in ("safe", "raw", "html"):
+        return "a person's value is no HTML: it is shown as it is, whatever signs are in it"
     told = _TOLD_FILTERS if kind == "filter" else _TOLD_TESTS
     if (other := _MEANT.get(name.lower(), "")) in told:
         return f"did you mean {other}?"

@@ -390,7 +390,9 @@ class _LayOut:
         fields = {each: f"subscriber.{each}" for each in (*_OWN_FIELDS, *sorted(self._known))}
         whole = {**fields, **{each: each for each in (*_NAMES, *ROOTS)}}
         found = difflib.get_close_matches(name, whole, n=1, cutoff=0.75)
-        return f"did you mean {whole[found[0]]}?" if found else f'in quotes, "{name}", it is a text; {near("", _NAMES)}'
+        if found:
+            return f"did you mean {whole[found[0]]}?"
+        return f'a text stands in quotes, "{name}"; a field of a person is subscriber.{name}'
 
     # styles
 
