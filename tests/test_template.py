@@ -295,7 +295,7 @@ NOT_POSSIBLE = {
     "{{ subscriber }}": ("subscriber alone says nothing", "there are"),
     "{{ statment.date }}": ("no such name: statment", "did you mean statement?"),
     "{{ sender.phone }}": ("no such name: phone", "there are"),
-    "{{ subscriber.city | safe }}": ("no filter 'safe' over a recipient", "there are"),
+    "{{ subscriber.city | safe }}": ("no filter 'safe' over a recipient", "is no HTML"),
     "{{ subscriber.city | uper }}": ("no filter 'uper' over a recipient", "did you mean upper?"),
     "{{ subscriber.city.__class__ }}": ("there is no .__class__ here", "text"),
     "{% if subscriber.age > 18 %}x{% endif %}": (
