@@ -142,9 +142,10 @@ async def test_who_leaves_in_the_moment_after_the_claim_gets_nothing(
 
         @contextmanager
         def claimed_and_then(*, durable: bool = False) -> Iterator[Any]:
+            outermost = not shop.house.db.conn.in_transaction
             with atomic(durable=durable) as conn:
                 yield conn
-            if durable and not list(other.roster.suppressions()):
+            if durable and outermost and not list(other.roster.suppressions()):
                 other.roster.suppress(Address.parse("p2@example.org"), "staff")
 
         monkeypatch.setattr(shop.house.db, "atomic", claimed_and_then)

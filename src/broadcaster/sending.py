@@ -45,7 +45,7 @@ LOOK = 1.0
 # a lot is what one connection sends in about a second, and never more than this many
 LOT = 100
 # how soon one of the connections should be free (seconds)
-SOON = 0.03
+SOON = 0.02
 
 
 @dataclass(slots=True)
@@ -145,14 +145,18 @@ class Round:
         self.watch.outcomes[event] += number
 
     async def _look_out(self, engine: Engine[Consignment]) -> None:
-        """A pause is heard while everybody waits for a pace: that may be for hours."""
-        seen = self._fence.version()
-        while True:
-            await asyncio.sleep(GLANCE)
-            if (version := self._fence.version()) != seen:
-                seen = version
-                if not self._running():
-                    engine.stop()
+        """A pause is heard while everybody waits for a pace: that may be for hours. Nothing goes on unwatched."""
+        try:
+            seen = self._fence.version()
+            while True:
+                await asyncio.sleep(GLANCE)
+                if (version := self._fence.version()) != seen:
+                    seen = version
+                    if not self._running():
+                        engine.stop()
+        except Exception as error:  # raised when the others have ended
+            self._journal.failure = self._journal.failure or error
+            engine.stop()
 
     # lots
 
