@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
 
 from broadcaster import config, statement
+from broadcaster.cli.check import _told
 from broadcaster.draft import WORDS, draft, untouched
 from broadcaster.errors import StatementError
 from broadcaster.merge import MergeTemplate
@@ -499,6 +501,21 @@ def tried(subject: str = "S", html: str = "{{ links.leave }}", text: str = "{{ l
 )
 def test_what_is_wrong_only_for_somebody_is_found(options: dict[str, str], rule: str | None) -> None:
     assert tried(**options) == ([rule] if rule else [])
+
+
+@pytest.mark.parametrize(("number", "lines"), [(10, 10), (11, 11), (12, 11), (3_000, 11)])
+def test_of_many_that_are_alike_the_first_are_told_and_their_number(number: int, lines: int) -> None:
+    text = TEXT + "".join(f"[the page {each}](http://water.example/{each})\n" for each in range(number))
+    html = "{{ links.leave }}" + "".join(
+        f'<a href="http://water.example/{each}">the page {each}</a>' for each in range(number)
+    )
+    began = time.process_time()
+    findings = found(case(text=text, html=html))
+    assert [each.line for each in findings] == list(range(8, 8 + number))
+    told = [*_told(findings)]
+    assert len(told) == lines
+    assert number < 12 or told[-1] == f"statements/june/en.md: … and {number - 10:,} more [insecure-link]"
+    assert time.process_time() - began < 5
 
 
 def test_every_rule_says_why_and_what_to_do() -> None:

@@ -380,9 +380,8 @@ def _line_with(part: Part, text: str) -> int | None:
 
 def line_of(part: Part, pattern: str) -> int | None:
     """The first line of a part where a pattern is found: in its text, else in its heading."""
-    for number, line in enumerate(part.body.split("\n"), start=part.first_line):
-        if re.search(pattern, line):
-            return number
+    if there := re.search(pattern, part.body, re.MULTILINE):
+        return part.first_line + part.body.count("\n", 0, there.start())
     for key, value in (("subject", part.subject), ("preheader", part.preheader), *part.extra.items()):
         if re.search(pattern, value):
             return part.lines.get(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from broadcaster.statement import Statement
 
 
+# findings of one rule in one file that are told one by one
+ALIKE = 10
 # with an error of these rules there is no message that could be mailed, whoever insists
 UNMADE = frozenset({"template", "image", "attachment"})
 
@@ -53,16 +55,16 @@ def check(house: House, statement: str, lists: tuple[str, ...], links: bool, as_
     if as_json:
         dump({"statement": statement, "findings": [finding.to_dict() for finding in findings]})
     else:
-        for finding in findings:
-            out(_line(finding))
+        for line in _told(findings):
+            out(line)
     _conclude(statement, findings)
 
 
 def refuse_errors(house: House, slug: str, lists: Sequence[str], force: Sequence[str] = ()) -> None:
     """Say what is wrong with a statement. Raises CheckFailed (65) when some of it is an error of no forced rule."""
     findings = proved(house, slug, lists).findings
-    for finding in findings:
-        say(_line(finding, err=True))
+    for line in _told(findings, err=True):
+        say(line)
     rules = [finding.rule for finding in findings if finding.level == "error" and finding.rule not in force]
     if rules:
         ways = " ".join(f"--force {rule}" for rule in dict.fromkeys(rules))
@@ -160,6 +162,20 @@ def _answers(house: House, statement: Statement, merges: Sequence[MergeTemplate]
             rule = "dead-link" if answer.dead else "unsure-link"
             findings.append(found(rule, f'"{link[:120]}" {answer.why}', part.file, page.line_of(part, re.escape(name))))
     return findings
+
+
+def _told(findings: Sequence[Finding], *, err: bool = False) -> Iterator[str]:
+    """A line for each finding; of many that are alike the first ones, and how many there are."""
+    number = Counter((finding.file, finding.rule) for finding in findings)
+    told: Counter[tuple[str, str]] = Counter()
+    for finding in findings:
+        kind = finding.file, finding.rule
+        told[kind] += 1
+        if told[kind] <= ALIKE or number[kind] == ALIKE + 1:
+            yield _line(finding, err=err)
+        elif told[kind] == number[kind]:
+            place = f"{clean(finding.file)}: " if finding.file else ""
+            yield f"{place}… and {number[kind] - ALIKE:,} more [{finding.rule}]"
 
 
 def _line(finding: Finding, *, err: bool = False) -> str:
