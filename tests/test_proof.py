@@ -503,7 +503,7 @@ def test_what_is_wrong_only_for_somebody_is_found(options: dict[str, str], rule:
     assert tried(**options) == ([rule] if rule else [])
 
 
-@pytest.mark.parametrize(("number", "lines"), [(10, 10), (11, 11), (12, 11), (3_000, 11)])
+@pytest.mark.parametrize(("number", "lines"), [(10, 10), (11, 11), (12, 11), (1_000, 11)])
 def test_of_many_that_are_alike_the_first_are_told_and_their_number(number: int, lines: int) -> None:
     text = TEXT + "".join(f"[the page {each}](http://water.example/{each})\n" for each in range(number))
     html = "{{ links.leave }}" + "".join(
