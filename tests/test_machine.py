@@ -167,17 +167,20 @@ class Sending(RuleBasedStateMachine):
         with self.life.around():
             self.control("cancel")
 
-    @precondition(lambda self: self.world.books().people("in_doubt"))
+    @precondition(lambda self: self.world.books().people(*UNSURE))
     @rule(resend=st.booleans())
     def resolve(self, resend: bool) -> None:
-        doubtful = self.world.books().people("in_doubt")
+        """What a dead sender held is a doubt as well, or waits again: that is seen to first."""
+        before = self.world.books()
         ran = self.command("resolve", "1", "--resend" if resend else "--accept", "--yes")
         assert ran is not None
         assert ran.status == 0, ran
+        after = self.world.books()
+        assert not after.people(*UNSURE)
         if resend:
-            self.resent.update(doubtful)
+            self.resent.update((before.people(*UNSURE) | self.cut) & after.people("pending", "cancelled"))
         else:
-            self.by_word |= doubtful
+            self.by_word |= after.people("accepted") - before.people("accepted")
 
     @property
     def over(self) -> bool:

@@ -361,6 +361,15 @@ def take_over(ledger: Ledger, lock: Lock, config: Config, now: int, mark: Mark, 
         before = ledger.sender()
         who = f" (process {before[0]} on {before[1]})" if before else ""
         raise SenderAtWork(f"another process is sending from this workspace{who}")
+    try:
+        return _inherit(ledger, config, now, mark, named)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _inherit(ledger: Ledger, config: Config, now: int, mark: Mark, named: Sequence[int]) -> Recovery:
+    """With the lock in hand: become the sender, and settle what the last one left."""
     boot = boot_id()
     mark.open()
     marks = mark.read()

@@ -100,8 +100,11 @@ class Ledger:
         )
 
     def move(self, number: int, event: m.Event, now: int, reason: str = "") -> Mailing:
-        """Move a mailing by its table. Raises NotAllowed where the table has no such move."""
-        with self.db.atomic() as conn:
+        """Move a mailing by its table. Raises NotAllowed where the table has no such move.
+
+        On the disk: who was told that it is paused must not find it sent after a power cut.
+        """
+        with self.db.atomic(durable=True) as conn:
             state = self.mailing(number).state
             end = m.NEXT.get((state, event))
             if end is None:
@@ -220,7 +223,7 @@ class Ledger:
     def shift(self, number: int, ids: Sequence[int], event: Event) -> int:
         """Move deliveries of one mailing that share an event; those it does not apply to stay. How many moved."""
         moved = 0
-        with self.db.atomic() as conn:
+        with self.db.atomic(durable=True) as conn:
             for before in FROM[event]:
                 after = NEXT[before, event]
                 rows = conn.execute(
@@ -240,7 +243,7 @@ class Ledger:
         unsent is closed by the sender that held them, or by the next one.
         """
         moved = 0
-        with self.db.atomic() as conn:
+        with self.db.atomic(durable=True) as conn:
             for before in (State.PENDING, State.DEFERRED):
                 after = NEXT[before, event]
                 rows = conn.execute(

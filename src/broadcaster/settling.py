@@ -113,7 +113,7 @@ def compared(
 def settle(ledger: Ledger, doubts: Doubts, number: int, told: Told, now: int) -> int:
     """Write what a log tells of deliveries that are in doubt. How many were settled."""
     settled = 0
-    with ledger.db.atomic():
+    with ledger.db.atomic(durable=True):
         still = set(ledger.doubtful(number))
         for event in dict.fromkeys(told.events.values()):
             ids = [delivery for delivery, each in told.events.items() if each is event and delivery in still]

@@ -208,6 +208,7 @@ class Life:
         self.power: float | None = None
         self.meetings = 0  # with the relay, where others may do something meanwhile
         self.plans: dict[int, Callable[[], None]] = {}
+        self.disk: Callable[[str], None] = lambda sql: None  # may raise what SQLite would, before each statement
         self.on_disk = 0  # bytes of the WAL that a power cut leaves
         self._image = root / "image"
 
@@ -307,6 +308,7 @@ class Life:
 
             def execute(self, sql: str, *words: Any) -> sqlite3.Cursor:
                 life.step(sql, busy=True)
+                life.disk(sql)
                 result = super().execute(sql, *words)
                 if sql.startswith("pragma synchronous ="):
                     self.full = sql.endswith("full")
@@ -318,6 +320,7 @@ class Life:
 
             def executemany(self, sql: str, *words: Any) -> sqlite3.Cursor:
                 life.step(sql, busy=True)
+                life.disk(sql)
                 return super().executemany(sql, *words)
 
         made: sqlite3.Connection = _connect(*words, **{**more, "factory": Mortal})
