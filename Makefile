@@ -11,7 +11,7 @@ demo: $(VENV)/plain
 	$(BIN)/broadcaster demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check
