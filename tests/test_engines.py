@@ -314,7 +314,8 @@ async def test_an_error_does_not_wait_for_the_pace_of_others() -> None:
 
 @pytest.mark.parametrize("connections", [1, 4])
 async def test_two_quick_relays_share_by_weight(connections: int) -> None:
-    with running() as heavy, running() as light:
+    # as quick as each other, whatever else this machine does
+    with running(Rule("dot", delay=0.002)) as heavy, running(Rule("dot", delay=0.002)) as light:
         ways = (
             Way("heavy", connections, way(heavy.port).connect, weight=3),
             Way("light", connections, way(light.port).connect, weight=1),
@@ -371,6 +372,30 @@ async def test_a_lot_for_later_waits_for_its_relay_and_nobody_asks_meanwhile() -
         assert len(outcomes) == 30
         assert len(asked) == 6
         assert time.time() - begun >= 0.6
+
+
+async def test_who_waits_for_a_pace_by_both_clocks_wants_work_when_one_of_them_has_come() -> None:
+    """They are not read in the same moment: between the two turns nobody may fall asleep."""
+    ahead = 0.0
+
+    class Jumping(Fence):
+        asked = 0
+
+        async def __call__(self, lot: Lot, relay: str) -> Claim[Parcel] | Later | None:
+            nonlocal ahead
+            self.asked += 1
+            if self.asked == 1:
+                ahead = 60.0
+                return Later(time.time() + 50)
+            # meanwhile the mailing of the lot was paused
+            return None if self.asked == 2 else await super().__call__(lot, relay)
+
+    with running() as lab:
+        fence = Jumping()
+        engine = LocalEngine([way(lab.port, connections=1)], courier, nap=0.01, clock=lambda: time.time() + ahead)
+        async with asyncio.timeout(5):
+            await everything(engine, cut(range(4), 2), fence)
+        assert fence.claimed == [2, 3]
 
 
 async def test_what_must_wait_too_long_after_all_goes_back() -> None:

@@ -215,7 +215,7 @@ class _Relay(Generic[R]):
                 self._source.ring_at(since + IDLE)
             idle = stands and not surplus and not self._resting(now)
             # who rests after a failure asks too: there may be nothing any more to rest for
-            wants = not surplus and self._later <= now
+            wants = not surplus and not self._paced(now)
             self._idle += idle
             self._source.want(wants)
             try:
@@ -247,8 +247,12 @@ class _Relay(Generic[R]):
         return True
 
     def _resting(self, now: float) -> bool:
-        """Whether it may not be used yet. A pace goes by the wall's clock, which may jump: the earlier one counts."""
-        return self._until > now or (self._later > now and self._later_by_the_wall > self._engine.clock())
+        """Whether it may not be used yet."""
+        return self._until > now or self._paced(now)
+
+    def _paced(self, now: float) -> bool:
+        """Whether its pace allows nothing yet. It goes by the wall's clock, which may jump: the earlier one counts."""
+        return self._later > now and self._later_by_the_wall > self._engine.clock()
 
     @property
     def _speed(self) -> float:
