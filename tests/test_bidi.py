@@ -52,6 +52,15 @@ def html_of(markdown: str, document: Direction) -> str:
         ("دفع 3.5 million ثم", '3.5 <span dir="ltr">million</span>'),
         ("دفع $12,500. ثم", '<span dir="ltr" style="white-space:nowrap">$12,500</span>. ثم'),
         ("دفع 12,500€ ثم", '<span dir="ltr" style="white-space:nowrap">12,500€</span> ثم'),
+        ("دفع €3.5m ثم", '<span dir="ltr">€3.5m</span> ثم'),
+        ("دفع $3.5 million. ثم", '<span dir="ltr">$3.5 million</span>. ثم'),
+        ("بلغت −3%، ثم", '<span dir="ltr" style="white-space:nowrap">−3%</span>، ثم'),
+        ("بلغت 36.5°C ثم", '<span dir="ltr">36.5°C</span> ثم'),
+        ("بلغت 50° ثم", '<span dir="ltr" style="white-space:nowrap">50°</span> ثم'),
+        ("على (+964) 770 123، ثم", '<span dir="ltr" style="white-space:nowrap">(+964) 770 123</span>، ثم'),
+        ("على +44 (0) 20 794، ثم", '<span dir="ltr" style="white-space:nowrap">+44 (0) 20 794</span>، ثم'),
+        ("على (0770 123) ثم", '(<span dir="ltr" style="white-space:nowrap">0770 123</span>) ثم'),
+        ("المادة 12 (3) ثم", "المادة 12 (3) ثم"),
         ("وUNICEF للأطفال", 'و<span dir="ltr">UNICEF</span> للأطفال'),
         ("قال و**Bold words** ثم", 'و<strong><span dir="ltr">Bold words</span></strong>'),
         ("على ل+964 770 123م", 'ل<span dir="ltr" style="white-space:nowrap">+964 770 123</span>م'),
@@ -151,3 +160,32 @@ def test_an_address_does_not_turn_the_line_it_stands_in() -> None:
     for line in ("رابط: https://water.example/a/long/way", "راسلوا: the.whole.office@water.example"):
         assert bidi.ordered(line, "rtl", sentinels) == line
     assert bidi.ordered("https://water.example/", "rtl", sentinels) == "https://water.example/"
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        "https://water.example/report-2026-05-04",
+        "https://water.example/x(1)-2-3?at=+964",
+        "www.water.example/a/10-12-2026",
+        "team-24-7@water.example",
+        "WATER-2026-06",
+        "A-12-2026-06",
+        "ISO:9001-2015",
+    ],
+)
+def test_what_is_copied_from_a_line_has_no_mark_inside(whole: str) -> None:
+    sentinels = Sentinels([])
+    assert bidi.ordered(f"انظروا {whole} الآن", "rtl", sentinels) == f"انظروا {whole} الآن"
+
+
+def test_an_address_with_a_value_has_no_mark_inside() -> None:
+    sentinels = Sentinels([])
+    town = sentinels.make(Kind.VALUE, 1)
+    line = f"انظروا https://water.example/{town}-2026-05-04 أو {town}-2026-06 الآن"
+    assert bidi.ordered(line, "rtl", sentinels) == line
+
+
+@pytest.mark.parametrize("group", ["+964 770 123 4567", "$12,500", "€3.5m", "-5", "2026-05-04", "50°C", "(+964) 770 1"])
+def test_a_group_of_digits_has_one_mark_before_it(group: str) -> None:
+    assert bidi.ordered(f"دفع {group} ثم", "rtl", Sentinels([])) == f"دفع \u200e{group} ثم"

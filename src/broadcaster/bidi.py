@@ -28,9 +28,14 @@ _LEFTWARD: Final = "A-Za-z\u00aa\u00ba\u00c0-\u02b8\u0370-\u0588\u1e00-\u1fff"
 # Digits that a reader takes in from the left: phone numbers, ISO dates, sums, what has a sign. Not the dash of a range:
 # in Arabic 8–12 is read from the right.
 _SUM: Final = r"\d+(?:[.,٫٬]\d+)*+"
+_MONEY: Final = rf"[$€£]\u00a0?{_SUM}"
+# a bracket only with the one that closes it: half a pair would be mirrored and its other half not
+_PHONE: Final = (
+    r"(?:\+?\(\+?\d+\)|\+?\d+)(?:[ \u00a0\u202f-]{0,3}\(\d+\)[ \u00a0\u202f-]{0,3}\d+|[ \u00a0\u202f-]{1,3}\d+){1,20}"
+)
 _GROUPS: Final = (
-    rf"(?<![{_LEFTWARD}\d+$€£\u200e])(?:[-−±][$€£]?{_SUM}|[$€£]\u00a0?{_SUM}|{_SUM}[$€£]"
-    rf"|\+?\(?\d+\)?(?:[ \u00a0\u202f()-]{{1,3}}\d+){{1,20}}|\+\d+)(?![{_LEFTWARD}\d])"
+    rf"(?<![{_LEFTWARD}\d+$€£\u200e])(?:{_MONEY}|{_SUM}[ \u00a0]?°[CF]?"
+    rf"|(?:[-−±][$€£]?{_SUM}[%٪]?|{_SUM}[$€£]|{_PHONE}|\+\d+)(?![{_LEFTWARD}\d]))"
 )
 _RIGHTWARD: Final = "\u05d0-\u05f4\u0620-\u065f\u066e-\u06dc\u06fa-\u08ff\ufb1d-\ufdff\ufe70-\ufefc"
 # what the patterns see of a value, whose direction nobody knows; of code; of what no run goes past
@@ -45,15 +50,21 @@ def _further(letters: str, commas: str) -> str:
     return rf"(?:{joint}(?:{word}|\({word}(?:{joint}{word})*+\)))*+"
 
 
-# Some words of the other direction, with what is between them, and the number of a name (COVID-19).
+# Some words of the other direction, with what is between them, and the number of a name (COVID-19) or before one
+# ($3.5 million, 50°C).
 _RUNS: Final[dict[Direction, re.Pattern[str]]] = {
     "rtl": re.compile(
-        rf"(?<![{_LEFTWARD}\d@])(?<!\d[.,:/])[@#]?\d{{0,9}}[{_LEFTWARD}][\d{_LEFTWARD}]*+"
+        rf"(?<![{_LEFTWARD}\d@])(?<!\d[.,:/])(?:{_MONEY}[ \u00a0]?|[@#]?\d{{0,9}}°?)[{_LEFTWARD}][\d{_LEFTWARD}]*+"
         rf"{_further(_LEFTWARD, ',;?')}[+#]{{0,2}}|{_GROUPS}"
     ),
     "ltr": re.compile(rf"[{_RIGHTWARD}]++{_further(_RIGHTWARD, '،؛؟')}"),
 }
-_PLAIN_GROUPS: Final = re.compile(_GROUPS)
+# the groups of a plain line, and what a mark would become part of: addresses, and codes like WATER-2026-06
+_CODED: Final = rf"[\d{_LEFTWARD}{_VALUE}]"
+_PLAIN_GROUPS: Final = re.compile(
+    rf"(?P<whole>(?:https?://|www\.)\S++|(?<![^\s@])[^\s@]++@\S++"
+    rf"|(?<!{_CODED})[{_LEFTWARD}{_VALUE}]{_CODED}*+(?:[-/.:_#+=]{_CODED}++)++)|{_GROUPS}"
+)
 # the letters of an address say nothing of the text it stands in
 _ADDRESSES: Final = re.compile(r"(?:https?://|www\.)[^\s\0]+|(?<![^\s@\0])[^\s@\0]++@[\w-]+\.[\w.-]+")
 # A phone number stays on one line; what is longer may not, or a phone would have to scroll.
@@ -94,11 +105,18 @@ def ordered(line: str, default: Direction, sentinels: Sentinels) -> str:
 
     wanted = _OTHER[default] if _foreign(bare(line), _OTHER[default]) else default
     if wanted == "rtl":
-        line = _PLAIN_GROUPS.sub(lambda found: _LRM + found[0], line)
+        line = _marked(line, sentinels)
     values = bare(line)
     first = next((sign for sign in values if sign == "\0" or way(sign) is not None), None)
     settled = wanted == "ltr" if first is None else way(first) == wanted
     return line if settled or not values.strip(f"\0 {ADDRESS}{GIVEN}{GIVEN_END}") else _MARKS[wanted] + line
+
+
+def _marked(line: str, sentinels: Sentinels) -> str:
+    """A mark before each group of digits. What is copied whole has none: it would lead nowhere, or be another code."""
+    seen = sentinels.any.sub(lambda found: _VALUE * len(found[0]), line)
+    places = [found.start() for found in _PLAIN_GROUPS.finditer(seen) if found["whole"] is None]
+    return _LRM.join(line[start:end] for start, end in pairwise([0, *places, len(line)]))
 
 
 def isolate(tokens: Sequence[Token], document: Direction, sentinels: Sentinels) -> None:
