@@ -266,6 +266,14 @@ def test_lines_of_a_layout_and_the_subject_are_ordered_as_the_text_is() -> None:
     assert "\u200f" not in merge.html
 
 
+def test_what_stands_around_the_text_is_isolated_as_the_text_is() -> None:
+    subject = "حنان & $12,500 {{ subscriber.name }}"
+    page = copy_of(in_layout("", "ar", subject=subject, signature="هاتف +964 770 123"), name="<Kai>").html
+    assert 'حنان &amp; <span dir="ltr" style="white-space:nowrap">$12,500</span> <bdi>&lt;Kai&gt;</bdi></h1>' in page
+    assert 'هاتف <span dir="ltr" style="white-space:nowrap">+964 770 123</span></p>' in page
+    assert "<title>حنان &amp; $12,500 &lt;Kai&gt;</title>" in page
+
+
 def test_a_button_has_room_in_outlook_and_a_table_has_something_to_scroll_in() -> None:
     merge = in_layout("", "en", body="**[Sign](https://water.example/)**\n\n| a |\n|---|\n| 8:00–12:00 |\n")
     button = next(table for table in Page(merge.html).of("table") if table.get("class") == "button")

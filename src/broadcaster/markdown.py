@@ -40,6 +40,13 @@ def parse(source: str, sentinels: Sentinels) -> list[Token]:
     return tokens
 
 
+def plain(text: str) -> list[Token]:
+    """Tokens of a text that is no Markdown, to be part of a line."""
+    from markdown_it.token import Token
+
+    return [Token("inline", "", 0, content=text, children=[Token("text", "", 0, content=text)])]
+
+
 def _dress(tokens: Sequence[Token]) -> None:
     """What layouts and screen readers need: a bold link alone in its paragraph is a button, a head heads its column."""
     for number, token in enumerate(tokens):

@@ -139,6 +139,7 @@ class _LayOut:
             "sender": sandbox.Record(settings.get("sender", {})),
             "theme": sandbox.Fields(completed(settings.get("theme", {}))),
             "statement": sandbox.Told(self._facts(), self._written(), self._heading),
+            "isolated": self._isolated,
             STAND_IN: self._deferral.stand_in,
             **self._words(),
         }
@@ -236,6 +237,12 @@ class _LayOut:
         self._open_keys.pop()
         text = unicodedata.normalize("NFC", " ".join(self._said(text, str).split()))
         return _Sealed(text) if self._sentinels.any.search(text) else text
+
+    def _isolated(self, text: object) -> Markup:
+        """A text of the heading as HTML, ordered as the statement's own text is."""
+        tokens = markdown.plain(str(text))
+        bidi.isolate(tokens, self._direction, self._sentinels)
+        return Markup(markdown.to_html(tokens))  # noqa: S704  escaped by the renderer
 
     def _files(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What everybody gets, and what one person alone does: names of the latter read the subscriber."""
