@@ -135,9 +135,34 @@ def test_a_copy_is_written_in_the_language_of_its_part(tag: str) -> None:
     merge = laid('{{ subscriber.age | money("IQD") }} {{ subscriber.items | date("full") }}\n', language=tag)
     copy = copy_for("", {"age": "25,000", "items": "2026-05-04"})
     rendered = message.plain(merge, copy)
-    assert {"en": "IQD25,000", "ar-IQ": "٢٥٬٠٠٠", "ckb": "٢٥٬٠٠٠"}[tag] in rendered.text
+    assert {"en": "IQD\u00a025,000", "ar-IQ": "٢٥٬٠٠٠", "ckb": "٢٥٬٠٠٠"}[tag] in rendered.text
     assert {"en": "Monday, May 4, 2026", "ar-IQ": "الاثنين", "ckb": "٢٠٢٦"}[tag] in rendered.text
     same(message.compile(merge, MAIL).render(copy), rendered, copy, MAIL)
+
+
+@pytest.mark.parametrize(
+    ("value", "currency", "tag", "written"),
+    [
+        ("25000", "IQD", "en", "IQD\u00a025,000"),
+        ("25000", "USD", "en", "$25,000.00"),
+        ("-5", "CHF", "en", "-CHF\u00a05.00"),
+        ("25000", "USD", "ar", "\u200f25,000.00\u00a0US$\u200e"),
+        ("-25000", "IQD", "ar", "\u200f\u200e-25,000\u00a0د.ع.\u200f"),
+        ("25000", "USD", "ckb", "US$\u200e\u00a0٢٥٬٠٠٠٫٠٠"),
+        ("-5", "USD", "fa", "\u200e−\u200e$\u00a0۵٫۰۰"),
+    ],
+)
+def test_a_sum_has_its_currency_and_its_sign_where_the_language_has_them(
+    value: str, currency: str, tag: str, written: str
+) -> None:
+    assert phrasing.filters(tag, lambda _: False, None)["money"](value, currency) == written
+
+
+@pytest.mark.parametrize(
+    ("tag", "written"), [("en", "-5.5"), ("ar", "\u200e-5.5"), ("fa", "\u200e−۵٫۵"), ("sv", "−5,5")]
+)
+def test_a_number_below_zero_has_the_languages_minus(tag: str, written: str) -> None:
+    assert phrasing.filters(tag, lambda _: False, None)["number"]("-5.5") == written
 
 
 def test_constants_are_written_in_the_language_too() -> None:

@@ -27,6 +27,9 @@ _GROUPED: Final = re.compile(r"[+-]?[1-9]\d{0,2}(?P<sign>[.,])\d{3}(?:(?P=sign)\
 _COMMA: Final = re.compile(r"[+-]?\d+,\d+")
 # 1.125 is a decimal in one sheet and a thousand in another; a group never begins with 0
 _EITHER: Final = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
+# where a currency's letters stand against the number
+_AGAINST: Final = re.compile(r"(?<=[^\W\d_])(?=\d)")
+_LATIN_MONEY: Final = re.compile(r"[A-Za-z]+[$€£]")
 _ISO: Final = re.compile(
     r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
 )
@@ -121,7 +124,13 @@ def _western(text: str) -> str:
 def _money(number: Decimal, currency: str, tag: str) -> str:
     from babel.numbers import format_currency
 
-    return tags.digits(format_currency(number, currency, locale=tags.locale(tag), numbering_system="default"), tag)
+    written = format_currency(number, currency, locale=tags.locale(tag), numbering_system="default")
+    # CLDR's spacing, which Babel leaves out: IQD 25,000 beside $25,000
+    written = _AGAINST.sub("\u00a0", written)
+    if tags.direction(tag) == "rtl":
+        # behind Latin letters a $ at the end of a run would turn to their other side
+        written = _LATIN_MONEY.sub("\\g<0>\u200e", written)
+    return tags.digits(_signed(written, tag), tag)
 
 
 @lru_cache(maxsize=8192)
@@ -134,7 +143,14 @@ def _number(number: Decimal, decimals: int | None, tag: str) -> str:
     written = format_decimal(
         number, format=pattern, locale=tags.locale(tag), decimal_quantization=False, numbering_system="default"
     )
-    return tags.digits(written, tag)
+    return tags.digits(_signed(written, tag), tag)
+
+
+def _signed(written: str, tag: str) -> str:
+    """The minus as the language writes it: in Arabic with a mark, so that it stays before its number."""
+    from babel.numbers import get_minus_sign_symbol
+
+    return written.replace("-", get_minus_sign_symbol(tags.locale(tag), numbering_system="default"))
 
 
 @lru_cache(maxsize=8192)
