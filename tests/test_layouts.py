@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from babel.messages.pofile import read_po
 
-from broadcaster import message, statement, template
+from broadcaster import contrast, message, statement, template
 from broadcaster.language import direction
 from broadcaster.merge import MergeTemplate
 from broadcaster.subscriber import Subscriber
@@ -147,6 +147,16 @@ def test_dark_mode_and_phones_survive_inlining(merge: MergeTemplate) -> None:
     assert "!important" in styles
     assert len(styles) < 16_000
     assert "data-premailer" not in merge.html
+
+
+def test_a_dark_button_has_an_edge_at_night() -> None:
+    night = laid_out("en", {"colour": "#14213d"}).html.partition("prefers-color-scheme: dark")[2]
+    edge = re.search(r"\.button td { border: 1px solid (#\w{6}) !important; }", night)
+    assert edge
+    edge_colour, night_colour = contrast.parsed(edge[1]), contrast.parsed(contrast.NIGHT)
+    assert edge_colour
+    assert night_colour
+    assert contrast.contrast(edge_colour, night_colour) > 3
 
 
 def test_html_and_text_name_the_sender_the_address_the_list_and_the_way_out(merge: MergeTemplate) -> None:
