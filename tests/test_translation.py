@@ -44,6 +44,12 @@ def test_a_translation_with_less_is_told(gone: str) -> None:
     assert set(rules(arabic=ARABIC.replace(gone, "كلمة"))) == {"stale-translation"}
 
 
+def test_a_paragraph_that_was_added_in_one_language_is_told() -> None:
+    assert rules(english=ENGLISH + "\n**Come** on Friday.\n") == ["stale-translation"]
+    # a line more or less between items, rows and tags is a matter of taste
+    assert rules(english=ENGLISH + "\n- a\n\n- b\n\n> c\n\n---\n\n1. d\n\n| e |\n|---|\n\n{% set f = 1 %}\n") == []
+
+
 def test_more_than_the_default_part_has_is_nobodys_fault() -> None:
     assert rules(arabic=ARABIC + "\n## كلمة\n") == []
 

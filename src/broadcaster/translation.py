@@ -19,6 +19,8 @@ from broadcaster.statement import JINJA, Part, Statement
 _IMAGE: Final = r"!\[[^\[\]\n]*+\]\("
 _COUNTED: Final[Mapping[str, str]] = {
     "heading": r"^ {0,3}#{1,6}\s",
+    # not the lines of a list, a table or a quotation, which one language may set apart and another not
+    "paragraph": r"(?:\A|^[ \t]*\n) {0,3}(?!(?:[-*+]|\d{1,9}[.)])\s|[>|#<]|(?:[-*_] *){3}|~~~|```|!\[|\[\^|\{%)\S",
     "link": rf"(?<!!)\[(?:[^\[\]\n]|{_IMAGE}[^)\n]*\))*+\]\([^)\s]+|<(?:https?|mailto|tel):[^>\s]+>|<a\s",
     "image": rf"{_IMAGE}[^)\s]+|<img\s",
     "condition": r"\{%-?\s*(?:if|for)\b",
