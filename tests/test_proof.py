@@ -193,6 +193,25 @@ def test_links_and_images_must_work_in_a_mailbox(html: str, rule: str) -> None:
     assert rules(case(html=html + "{{ links.leave }}")) == [rule]
 
 
+def test_an_image_is_told_by_the_name_that_its_author_wrote() -> None:
+    html = '<img src="cid:statements/june/old%20well.png" alt=""><img src="cid:statements/june/a.png">{{ links.leave }}'
+    of = case(TEXT + '\n![ ](<old well.png>)\n\n<img src="a.png">\n', html=html)
+    images = ("statements/june/old well.png", "statements/june/a.png")
+    of = replace(of, merges=[replace(of.merges[0], images=images)])
+    told = [(finding.message, finding.line) for finding in found(of) if finding.rule == "image-alt"]
+    assert told == [
+        ('the image "old well.png" has no words between its brackets: say what it shows', 9),
+        ('the image "a.png" has no alternative text', 11),
+    ]
+
+
+def test_what_is_wrong_in_a_layout_has_its_line_there() -> None:
+    html = "<style>p { display: flex }</style><form></form>{{ links.leave }}"
+    layouts = {"statement.html": "\n<form>", "base.html": "\n\n<style>p { display: flex }"}
+    told = {finding.rule: (finding.file, finding.line) for finding in found(replace(case(html=html), layouts=layouts))}
+    assert told == {"css": ("templates/base.html", 3), "element": ("templates/statement.html", 2)}
+
+
 @pytest.mark.parametrize(
     "html",
     [

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from types import MappingProxyType
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from broadcaster import pictures
 from broadcaster.markup import VOID
@@ -191,10 +192,25 @@ def links(html: str) -> list[str]:
     return [each for each in dict.fromkeys(every) if re.match("https?://", each, re.IGNORECASE) and FILLED not in each]
 
 
-def prove(part: Part, html: str, images: Collection[str] = ()) -> Iterator[Finding]:
-    """Everything that is wrong with a part's page. `images` are the paths of those that travel with it."""
+def prove(
+    part: Part, html: str, images: Collection[str] = (), layouts: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Finding]:
+    """Everything that is wrong with a part's page. `images` are the paths of those that travel with it.
+
+    `layouts` is path below templates/ → text: what is not written in the part itself is looked for there.
+    """
     page = Page.of(html)
     layout = f"templates/{part.layout}.html"
+
+    def placed(pattern: str) -> tuple[str, int | None]:
+        """The file and line of what is wrong: of the part, else of its layout, or of the frame that this fills."""
+        if line := line_of(part, pattern):
+            return part.file, line
+        for name in (f"{part.layout}.html", "base.html"):
+            if there := re.search(pattern, layouts.get(name, ""), re.MULTILINE):
+                return f"templates/{name}", layouts[name].count("\n", 0, there.start()) + 1
+        return layout, None
+
     for link in page.links:
         yield from _link(part, link, page.places)
     for target in page.unread:
@@ -202,10 +218,9 @@ def prove(part: Part, html: str, images: Collection[str] = ()) -> Iterator[Findi
         yield found("link", message, part.file, _line_with(part, target))
     for source, alternative in page.pictures:
         yield from _picture(part, source, alternative, images)
-    yield from _styles(part, page, layout)
+    yield from _styles(page, layout, placed)
     for name, what in page.strange.items():
-        line = line_of(part, rf"<{re.escape(name)}\b|\b{re.escape(name)}\s*=")
-        yield found("element", f"{name}: {what}", part.file if line else layout, line)
+        yield found("element", f"{name}: {what}", *placed(rf"<{re.escape(name)}\b|\b{re.escape(name)}\s*="))
     yield from _built(part, page, layout)
 
 
@@ -306,9 +321,14 @@ def _akin(one: str, other: str) -> bool:
 
 
 def _picture(part: Part, source: str, alternative: str | None, images: Collection[str]) -> Iterator[Finding]:
-    line = _line_with(part, source)
+    # the author wrote a name; the path is ours
+    name = unquote(source.rpartition("/")[2]) if source in map(pictures.named, images) else source
+    line = _line_with(part, name)
     if alternative is None:
-        yield found("image-alt", f"the image {_short(source)} has no alternative text", part.file, line)
+        yield found("image-alt", f"the image {_short(name)} has no alternative text", part.file, line)
+    elif not alternative and (empty := line_of(part, rf"!\[\s*\]\([^)\n]*{re.escape(_longest(name))}")):
+        message = f"the image {_short(name)} has no words between its brackets: say what it shows"
+        yield found("image-alt", message, part.file, empty)
     if source.startswith("cid:"):
         if source not in map(pictures.named, images):
             message = f"the image {_short(source)} is none of this mail: name a file that lies beside the statement"
@@ -323,12 +343,11 @@ def _picture(part: Part, source: str, alternative: str | None, images: Collectio
         yield found("insecure-link", f"the image {_short(source)} is not https", part.file, line)
 
 
-def _styles(part: Part, page: Page, layout: str) -> Iterator[Finding]:
+def _styles(page: Page, layout: str, placed: Callable[[str], tuple[str, int | None]]) -> Iterator[Finding]:
     written = "\n".join(page.styles)
     for pattern, what in _DROPPED.items():
         if re.search(pattern, written, re.IGNORECASE):
-            line = line_of(part, f"(?i){pattern}")
-            yield found("css", what, part.file if line else layout, line)
+            yield found("css", what, *placed(f"(?i){pattern}"))
     longest = max((len(style) for style in page.styles), default=0)
     if longest > _STYLE:
         yield found("css", f"a <style> of {longest:,} characters: Gmail drops it whole beyond {_STYLE:,}", layout)
@@ -374,8 +393,13 @@ def _short(text: str) -> str:
 
 def _line_with(part: Part, text: str) -> int | None:
     """The line of the statement's text that holds a link, as far as it is written there as it is."""
-    longest = max(text.split(FILLED), key=len)
+    longest = _longest(text)
     return line_of(part, re.escape(longest)) if longest else None
+
+
+def _longest(text: str) -> str:
+    """The longest piece of an address that is written as it is."""
+    return max(text.split(FILLED), key=len)
 
 
 def line_of(part: Part, pattern: str) -> int | None:

@@ -106,7 +106,7 @@ def _asked(link: str, allowed: Callable[[str], bool], patience: float, until: fl
         return Answer("no answer in time")
     except (OSError, http.client.HTTPException, ValueError) as error:
         return Answer(_said(error))
-    return Answer(f"leads on more than {_REDIRECTS} times")
+    return Answer(f"it leads on more than {_REDIRECTS} times")
 
 
 def _said(error: Exception) -> str:
@@ -128,7 +128,7 @@ def _said(error: Exception) -> str:
 def _told(status: int) -> Answer:
     if status in _GONE:
         return Answer(f"the page is not there ({status})", dead=True)
-    return Answer() if status < 400 else Answer(f"answers {status} {http.client.responses.get(status, '')}".rstrip())
+    return Answer() if status < 400 else Answer(f"it answers {status} {http.client.responses.get(status, '')}".rstrip())
 
 
 def _status(link: str, verb: str, allowed: Callable[[str], bool], patience: float) -> tuple[int, str]:
@@ -138,7 +138,7 @@ def _status(link: str, verb: str, allowed: Callable[[str], bool], patience: floa
     parts = urlsplit(link)
     host = parts.hostname
     if parts.scheme not in ("http", "https") or not host:
-        raise _Unreachable("leads on to what is no web page", dead=False)
+        raise _Unreachable("it leads on to what is no web page", dead=False)
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
     raw = socket.create_connection((_resolved(host, port, allowed), port), timeout=patience)
@@ -189,5 +189,5 @@ def _resolved(host: str, port: int, allowed: Callable[[str], bool]) -> str:
     addresses = [str(each[4][0]) for each in found]
     # one private address among them is enough: the next answer may be that one
     if not addresses or not all(map(allowed, addresses)):
-        raise _Unreachable("is in a private network: not asked")
+        raise _Unreachable("it is in a private network: not asked")
     return addresses[0]

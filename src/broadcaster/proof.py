@@ -80,7 +80,8 @@ class Case:
     `audience` counts by language tag whom a mailing would reach; None where no list was looked at.
     `lacking` counts those of them who lack a field. `attached` is the size of each attachment, in octets.
     `tried` is what trial copies came to, `changed` when each language's file was (epoch seconds), `untried` how many
-    combinations of branches there are in a language where not all were tried.
+    combinations of branches there are in a language where not all were tried. `layouts` is path below templates/ →
+    text.
     """
 
     statement: Statement
@@ -95,6 +96,7 @@ class Case:
     untried: Mapping[str, int] = field(default_factory=dict)
     changed: Mapping[str, float] = field(default_factory=dict)
     lists: Sequence[MailingList] = ()
+    layouts: Mapping[str, str] = field(default_factory=dict)
 
 
 def prove(case: Case) -> list[Finding]:
@@ -277,7 +279,7 @@ def _fields(case: Case) -> Iterator[Finding]:
         number = case.lacking.get(name, 0)
         if number and number >= everybody:
             yield found(
-                "always-empty", f"none of {everybody:,} people has a {name}", part.file, _field_line(part, name)
+                "always-empty", f"none of {everybody:,} people has any {name}", part.file, _field_line(part, name)
             )
         elif number and name in holes:
             part = case.statement.parts[holes[name][0]]
@@ -293,9 +295,7 @@ def _fields(case: Case) -> Iterator[Finding]:
     for each in case.misread:
         place = case.statement.parts[read[each.field][0]] if each.field in read else None
         kind = {"date": "day", "url": "link"}.get(each.filter, "number")
-        message = (
-            f'{each.number:,} of {everybody:,} people have a {each.field} that is no clear {kind}: "{each.example}"'
-        )
+        message = f'{each.number:,} of {everybody:,} people have no clear {kind} in {each.field}: "{each.example}"'
         yield found(
             "misread-field", message, place.file if place else "", _field_line(place, each.field) if place else None
         )
@@ -384,7 +384,7 @@ def _part(case: Case, merge: MergeTemplate) -> Iterator[Finding]:
     words = re.sub(r"!\[[^\]\n]*\]\([^)]*\)|<[^>]*>|\]\([^)]*\)", " ", emptied(part.body, ""))
     if re.search(r"!\[|<img\b", part.body) and sum(map(str.isalpha, words)) < _FEW_LETTERS:
         yield found("image-only", "there is hardly a word beside the images", part.file, part.first_line)
-    yield from page.prove(part, merge.html, merge.images)
+    yield from page.prove(part, merge.html, merge.images, case.layouts)
 
 
 # fields as other programs write them, and what stands where a text is still to come

@@ -409,8 +409,8 @@ class _LayOut:
         self._restoration.check(page)
         file = f"templates/{self._part.layout}.html"
         _bounded(page, file)
-        inlined, remarks = _inline(page, file)
-        self._remarks += remarks
+        inlined, left = _inline(page, file)
+        self._remarks += map(self._left, left)
         words, elements = markup.content(page)
         words_after, elements_after = markup.content(inlined)
         if words != words_after:
@@ -433,6 +433,15 @@ class _LayOut:
                 f"writing styles into the elements loses {what}", where=file, hint="close every element"
             )
         return inlined
+
+    def _left(self, selector: str) -> str:
+        """A remark on a rule that stays in a <style>, with its place where a layout has it."""
+        pattern = re.compile(r"\s*".join(map(re.escape, selector.split())))
+        place = ""
+        for name in (f"{self._part.layout}.html", "base.html"):
+            if not place and (there := pattern.search(self._layouts.get(name, ""))):
+                place = f"templates/{name}:{self._layouts[name].count(chr(10), 0, there.start()) + 1}: "
+        return f"{place}{selector} depends on siblings, so it stays in <style>, which some programs drop: use a class"
 
 
 def _unseen(name: str, layouts: Mapping[str, str], pages: Sandbox) -> Iterator[str]:
@@ -502,7 +511,7 @@ def _first_difference(before: str, after: str) -> str:
 
 
 def _inline(page: str, file: str) -> tuple[str, list[str]]:
-    """premailer with its traps closed, and remarks on what stays in a <style>."""
+    """premailer with its traps closed, and the selectors of what stays in a <style> because it depends on siblings."""
     inliner = _inliner()(page)
     try:
         inlined = str(inliner.transform(pretty_print=False))
@@ -513,7 +522,7 @@ def _inline(page: str, file: str) -> tuple[str, list[str]]:
     doctype = re.match(r"<!doctype[^>]*>", page, re.IGNORECASE)
     if doctype and inlined[:9].lower() != "<!doctype":
         inlined = f"{doctype[0]}\n{inlined}"
-    return inlined, inliner.remarks
+    return inlined, inliner.left
 
 
 @lru_cache(maxsize=1)
@@ -541,7 +550,7 @@ def _inliner() -> type[Any]:
                 disable_basic_attributes=["height"],
                 strip_important=False,  # else @media in <style> would lose against what is inlined
             )
-            self.remarks: list[str] = []
+            self.left: list[str] = []
 
         def _parse_css_string(self, css_body: str, validate: bool = True) -> Any:
             return parser.parseString(css_body, validate=validate)
@@ -554,13 +563,9 @@ def _inliner() -> type[Any]:
             for rule in parser.parseString(css_body, validate=False):
                 if rule.type not in (rule.STYLE_RULE, rule.MEDIA_RULE, rule.COMMENT):
                     left.append(rule)
-                    if rule.type == rule.IMPORT_RULE:
-                        self.remarks.append("@import in a <style>: mail programs do not follow it")
             stay = [(selector, bulk) for _, selector, bulk in rules if _SIBLINGS.search(selector)]
             selectors = [selector for selector, _ in (each for each in [*stay, *left] if isinstance(each, tuple))]
-            self.remarks += [
-                f"{each} depends on siblings: it stays in <style>" for each in selectors if _SIBLINGS.search(each)
-            ]
+            self.left += [each for each in selectors if _SIBLINGS.search(each)]
             return [each for each in rules if not _SIBLINGS.search(each[1])], [*stay, *left]
 
         def _css_rules_to_string(self, rules: list[Any]) -> str:

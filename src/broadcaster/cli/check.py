@@ -138,6 +138,7 @@ def proved(house: House, slug: str, lists: Sequence[str] = (), *, links: bool = 
         untried=tried.untried,
         changed=house.workspace.changed(statement),
         lists=on,
+        layouts=house.workspace.layouts(),
     )
     return Proved(statement, merges, proof.prove(case))
 
@@ -160,7 +161,9 @@ def _answers(house: House, statement: Statement, merges: Sequence[MergeTemplate]
             tag, name = where[link]
             part = statement.parts[tag]
             rule = "dead-link" if answer.dead else "unsure-link"
-            findings.append(found(rule, f'"{link[:120]}" {answer.why}', part.file, page.line_of(part, re.escape(name))))
+            findings.append(
+                found(rule, f'"{link[:120]}": {answer.why}', part.file, page.line_of(part, re.escape(name)))
+            )
     return findings
 
 
