@@ -284,6 +284,12 @@ def test_what_stands_around_the_text_is_isolated_as_the_text_is() -> None:
     assert "<title>حنان &amp; $12,500 &lt;Kai&gt;</title>" in page
 
 
+def test_what_is_isolated_in_a_text_part_is_what_it_was() -> None:
+    layout = "{{ isolated(statement.title) }}\n{{ statement.body }}"
+    merge = in_layout(layout, "ar", subject="حنان & {{ subscriber.name }}")
+    assert copy_of(merge, name="<Kai>").text.startswith("حنان & <Kai>\n")
+
+
 def test_a_button_has_room_in_outlook_and_a_table_has_something_to_scroll_in() -> None:
     merge = in_layout("", "en", body="**[Sign](https://water.example/)**\n\n| a |\n|---|\n| 8:00–12:00 |\n")
     button = next(table for table in Page(merge.html).of("table") if table.get("class") == "button")

@@ -34,6 +34,7 @@ from broadcaster.statement import refuse_untyped
 
 if TYPE_CHECKING:
     from jinja2 import nodes
+    from jinja2.nodes import EvalContext
 
     from broadcaster.sandbox import Sandbox
     from broadcaster.statement import Part
@@ -139,7 +140,7 @@ class _LayOut:
             "sender": sandbox.Record(settings.get("sender", {})),
             "theme": sandbox.Fields(completed(settings.get("theme", {}))),
             "statement": sandbox.Told(self._facts(), self._written(), self._heading),
-            "isolated": self._isolated,
+            "isolated": self._isolating(),
             STAND_IN: self._deferral.stand_in,
             **self._words(),
         }
@@ -238,11 +239,19 @@ class _LayOut:
         text = unicodedata.normalize("NFC", " ".join(self._said(text, str).split()))
         return _Sealed(text) if self._sentinels.any.search(text) else text
 
-    def _isolated(self, text: object) -> Markup:
-        """A text of the heading as HTML, ordered as the statement's own text is."""
-        tokens = markdown.plain(str(text))
-        bidi.isolate(tokens, self._direction, self._sentinels)
-        return Markup(markdown.to_html(tokens))  # noqa: S704  escaped by the renderer
+    def _isolating(self) -> Callable[..., str]:
+        """What orders a text of the heading in HTML as the statement's own is. A text part's lines are ordered anyway."""
+        from jinja2 import pass_eval_context
+
+        @pass_eval_context
+        def isolated(evaluation: EvalContext, text: object) -> str:
+            if not evaluation.autoescape:
+                return str(text)
+            tokens = markdown.plain(str(text))
+            bidi.isolate(tokens, self._direction, self._sentinels)
+            return Markup(markdown.to_html(tokens))  # noqa: S704  escaped by the renderer
+
+        return isolated
 
     def _files(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What everybody gets, and what one person alone does: names of the latter read the subscriber."""

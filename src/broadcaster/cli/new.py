@@ -18,7 +18,7 @@ HTML = """\
 {% extends "base.html" %}
 
 {# {{ super() }} is what base.html has here. Styles are written into the elements; `start` and `end` are left and right
-   as the language reads. #}
+   as the language reads, and `isolated` keeps names and sums of the other direction in order. #}
 {% block style %}
 <style>
 .motto { margin: 0 0 20px 0; padding-{{ start }}: 14px; border-{{ start }}: 4px solid {{ theme.colour or "#0b6470" }}; }
@@ -28,7 +28,7 @@ HTML = """\
 {% block body %}
 {{ super() }}
 {% if statement.motto %}
-<p class="motto">{{ statement.motto }}</p>
+<p class="motto">{{ isolated(statement.motto) }}</p>
 {% endif %}
 {% endblock %}
 """
