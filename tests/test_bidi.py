@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -189,3 +190,12 @@ def test_an_address_with_a_value_has_no_mark_inside() -> None:
 @pytest.mark.parametrize("group", ["+964 770 123 4567", "$12,500", "€3.5m", "-5", "2026-05-04", "50°C", "(+964) 770 1"])
 def test_a_group_of_digits_has_one_mark_before_it(group: str) -> None:
     assert bidi.ordered(f"دفع {group} ثم", "rtl", Sentinels([])) == f"دفع \u200e{group} ثم"
+
+
+@pytest.mark.parametrize("piece", ["1,", "1 ", "(1) ", "12(34)", "a-", "a@", "$1", "+(", "www.", "x.y:"])
+def test_long_lines_are_ordered_in_no_time(piece: str) -> None:
+    line = "ماء " + piece * 20_000
+    began = time.perf_counter()
+    bidi.ordered(line, "rtl", Sentinels([]))
+    html_of(line, "rtl")
+    assert time.perf_counter() - began < 10

@@ -33,8 +33,9 @@ _MONEY: Final = rf"[$€£]\u00a0?{_SUM}"
 _PHONE: Final = (
     r"(?:\+?\(\+?\d+\)|\+?\d+)(?:[ \u00a0\u202f-]{0,3}\(\d+\)[ \u00a0\u202f-]{0,3}\d+|[ \u00a0\u202f-]{1,3}\d+){1,20}"
 )
+# none begins within a sum: looking at what is left of a long one from each of its commas would take minutes
 _GROUPS: Final = (
-    rf"(?<![{_LEFTWARD}\d+$€£\u200e])(?:{_MONEY}|{_SUM}[ \u00a0]?°[CF]?"
+    rf"(?<![{_LEFTWARD}\d+$€£\u200e])(?<!\d[.,٫٬])(?:{_MONEY}|{_SUM}[ \u00a0]?°[CF]?"
     rf"|(?:[-−±][$€£]?{_SUM}[%٪]?|{_SUM}[$€£]|{_PHONE}|\+\d+)(?![{_LEFTWARD}\d]))"
 )
 _RIGHTWARD: Final = "\u05d0-\u05f4\u0620-\u065f\u066e-\u06dc\u06fa-\u08ff\ufb1d-\ufdff\ufe70-\ufefc"

@@ -240,7 +240,7 @@ class _LayOut:
         return _Sealed(text) if self._sentinels.any.search(text) else text
 
     def _isolating(self) -> Callable[..., str]:
-        """What orders a text of the heading in HTML as the statement's own is. A text part's lines are ordered anyway."""
+        """What orders a text of the heading in HTML as the statement's own is. Lines of the text part are anyway."""
         from jinja2 import pass_eval_context
 
         @pass_eval_context
