@@ -325,7 +325,8 @@ def _picture(part: Part, source: str, alternative: str | None, images: Collectio
     name = unquote(source.rpartition("/")[2]) if source in map(pictures.named, images) else source
     line = _line_with(part, name)
     if alternative is None:
-        yield found("image-alt", f"the image {_short(name)} has no alternative text", part.file, line)
+        element = line_of(part, rf"<img\b[^>]*{re.escape(_longest(name))}")
+        yield found("image-alt", f"the image {_short(name)} has no alternative text", part.file, element or line)
     elif not alternative and (empty := line_of(part, rf"!\[\s*\]\([^)\n]*{re.escape(_longest(name))}")):
         message = f"the image {_short(name)} has no words between its brackets: say what it shows"
         yield found("image-alt", message, part.file, empty)
