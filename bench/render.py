@@ -14,7 +14,6 @@ import binascii
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formataddr, formatdate
@@ -125,8 +124,7 @@ def composed(merge: MergeTemplate) -> Work:
     frozen, files = freeze(merge, settings, [news], asset=str.encode)  # it has none
     part = Part(0, merge.language, frozen.to_json())
     press = Press([part], files.__getitem__, Signer(bytes(KEY_OCTETS)), settings)
-    date = datetime.fromtimestamp(DATE, UTC)
-    return lambda copy: press.compose(Consignment(copy.subscriber.id, 7, 0, 1, copy.subscriber), "main", date)
+    return lambda copy: press.compose(Consignment(copy.subscriber.id, 7, 0, 1, copy.subscriber), "main", DATE)
 
 
 def rendered(merge: MergeTemplate) -> Callable[[Copy], bytes]:

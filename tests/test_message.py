@@ -223,7 +223,7 @@ def test_the_fast_message_is_the_slow_one_with_its_images_and_files(
 ) -> None:
     merge = merge_of(html)
     mail = replace(MAIL, files=files, images=images)
-    copy = replace(copy_for(fields=person), files=tuple(own.items()))
+    copy = copy_for(fields=person)._replace(files=tuple(own.items()))
     octets = message.compile(merge, mail).render(copy)
     fit_for_smtp(octets)
     same(octets, message.plain(merge, copy), copy, mail)
@@ -231,7 +231,7 @@ def test_the_fast_message_is_the_slow_one_with_its_images_and_files(
 
 def test_what_one_person_gets_is_in_no_other_copy() -> None:
     program = message.compile(merge_of(), MAIL)
-    copies = [replace(copy_for(), files=files) for files in ((("a.pdf", b"a"),), (), (("b.pdf", b"b"),))]
+    copies = [copy_for()._replace(files=files) for files in ((("a.pdf", b"a"),), (), (("b.pdf", b"b"),))]
     found = [read(program.render(copy)) for copy in copies]
     assert [attached(each) for each in found] == [[("a.pdf", b"a")], [], [("b.pdf", b"b")]]
     assert found[1].get_content_type() == "multipart/alternative"
@@ -267,7 +267,7 @@ def test_one_click_is_https_first_and_the_pair_to_the_letter() -> None:
     page = "https://news.water.example/leave/" + "a" * 150
     mail = "mailto:leave@water.example?subject=leave-abc"
     octets = message.compile(merge_of(), MAIL).render(
-        replace(copy_for("Ali"), unsubscribe=(page, mail), one_click=True, mailing=12)
+        copy_for("Ali")._replace(unsubscribe=(page, mail), one_click=True, mailing=12)
     )
     fit_for_smtp(octets)
     assert f"\r\nList-Unsubscribe: <{page}>,\r\n <{mail}>\r\n".encode() in octets

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from broadcaster.delivery import About, Envelope, Event, Outcome, judge
 from broadcaster.errors import BadData
@@ -17,8 +16,7 @@ from broadcaster.subscriber import Subscriber
 from broadcaster.transports import Transport
 
 
-@dataclass(frozen=True, slots=True)
-class Consignment:
+class Consignment(NamedTuple):
     """A claimed delivery with the person it is for: what an engine calls a row."""
 
     delivery: int
@@ -34,8 +32,8 @@ class Desk(Protocol):
     def barred(self, row: Consignment) -> Event | None:
         """Why this row may not go after all, now: LEAVE, MISS when its mailing was paused, or nothing."""
 
-    def compose(self, row: Consignment, relay: str, date: datetime) -> Envelope:
-        """The envelope with its rendered message. Raises BadData for a person it cannot be rendered for."""
+    def compose(self, row: Consignment, relay: str, at: float) -> Envelope:
+        """The envelope with its message, dated `at` (epoch seconds). Raises BadData where it cannot be rendered."""
 
     async def again(self, row: Consignment) -> bool:
         """Wait for the turn of a second try. No: there is to be none."""
@@ -71,7 +69,7 @@ class Courier:
         if event := self.desk.barred(row):
             return Outcome(row.delivery, event, None, relay, now)
         try:
-            envelope = self.desk.compose(row, relay, datetime.fromtimestamp(now, UTC))
+            envelope = self.desk.compose(row, relay, now)
         except BadData as error:
             return Outcome(row.delivery, Event.SKIP, None, relay, now, note=str(error))
         try:

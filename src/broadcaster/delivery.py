@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from typing import NamedTuple
 
 
 class State(IntEnum):
@@ -108,8 +109,7 @@ class Stage(IntEnum):
     DOT = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """One message on its way to one recipient. `message` is CRLF-clean and has no line that starts with a dot."""
 
     delivery: int
@@ -124,8 +124,7 @@ class Envelope:
 _ENHANCED = re.compile(r"^([245])\.(\d{1,3})\.(\d{1,3})(?=\s|$)")
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What the relay said, and when. `text` has no control characters; lines are joined by a space."""
 
     stage: Stage
@@ -167,12 +166,15 @@ class About(Enum):
     TIME = "the time"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What an answer does to its delivery, and whom it is about."""
 
     event: Event
     about: About
+
+
+# what nearly every answer comes to
+_TAKEN = Verdict(Event.ACCEPT, About.NOBODY)
 
 
 def judge(answer: Answer) -> Verdict:
@@ -187,7 +189,7 @@ def judge(answer: Answer) -> Verdict:
         return Verdict(Event.LOSE if answer.after_dot else Event.MISS, About.TIME)
     kind = answer.code // 100
     if answer.stage is Stage.DOT and kind == 2:
-        return Verdict(Event.ACCEPT, About.NOBODY)
+        return _TAKEN
     if answer.stage <= Stage.MAIL:
         return _refused_early(answer)
     if answer.stage is Stage.RCPT and answer.code == 552 and not answer.status.startswith("5.2."):
@@ -275,8 +277,7 @@ def too_fast(reply: Reply) -> bool:
     return bool(_FAST.search(reply.text) or (reply.status == "4.7.0" and _LATER.search(reply.text)))
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one attempt: the event, the answer behind it (none when nothing was asked), when and where."""
 
     delivery: int

@@ -10,8 +10,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from broadcaster import mailing as m
 from broadcaster.db import Db
@@ -20,8 +19,7 @@ from broadcaster.errors import NotAllowed, NotFound
 from broadcaster.mailing import Mailing, Part, Rule, Window
 
 
-@dataclass(frozen=True, slots=True)
-class Slip:
+class Slip(NamedTuple):
     """A claimed delivery: what a courier needs of its row. `attempts` counts those that were answered."""
 
     id: int

@@ -73,8 +73,7 @@ class Mail:
     images: Mapping[str, Image] = field(default_factory=dict)  # by Content-ID, without <>
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """One recipient's copy."""
 
     subscriber: Subscriber

@@ -12,7 +12,6 @@ import json
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -202,13 +201,13 @@ class Press:
         self._prefix = prefix
         self._programs: dict[int, Program] = {}
 
-    def compose(self, row: Consignment, relay: str, date: datetime) -> Envelope:
-        """The envelope with its message. Raises BadData where this person's copy cannot be rendered."""
+    def compose(self, row: Consignment, relay: str, at: float) -> Envelope:
+        """The envelope with its message, dated `at` (epoch seconds). Raises BadData where it cannot be rendered."""
         frozen = self._frozen[row.part]
         program = self._programs.get(row.part) or self._compile(row.part, frozen)
         facts = frozen.lists[row.list]
         ways = self._signer.leave(row.delivery, site=frozen.site, address=frozen.leave)
-        now = int(date.timestamp())
+        now = int(at)
         message = program.render(
             Copy(
                 subscriber=row.subscriber,

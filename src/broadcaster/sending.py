@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from broadcaster import mailing as m
@@ -249,11 +248,11 @@ class Round:
         ticket.version = version
         return None
 
-    def compose(self, row: Consignment, relay: str, date: datetime) -> Envelope:
+    def compose(self, row: Consignment, relay: str, at: float) -> Envelope:
         press = self._presses.get(row.mailing)
         if press is None:
             press = self._presses[row.mailing] = self._hands.press(self._ledger.mailing(row.mailing))
-        envelope = press.compose(row, relay, date)
+        envelope = press.compose(row, relay, at)
         self._offered.add(row.delivery)
         self._fence.writing(row.delivery)
         return envelope

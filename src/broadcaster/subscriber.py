@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Subscriber:
+class Subscriber(NamedTuple):
     """One person. `language` is a normalised BCP 47 tag or "", `fields` holds the custom fields."""
 
     id: int
@@ -18,7 +19,7 @@ class Subscriber:
     name: str = ""
     language: str = ""
     timezone: str = ""
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = MappingProxyType({})
 
     def values(self) -> dict[str, str]:
         """What `subscriber.*` means in a statement. What is empty is not in it."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from broadcaster.courier import Consignment
@@ -64,7 +63,7 @@ class Copies:
         """A person's copy of the part in `language`. Raises BadData where it cannot be rendered."""
         number = self.languages.index(language)
         row = Consignment(secrets.randbits(62), 0, number, self._list.id, person)
-        return self._press.compose(row, relay or self._relay, datetime.fromtimestamp(now, UTC))
+        return self._press.compose(row, relay or self._relay, now)
 
     def _enclosed(self, row: Consignment) -> list[tuple[str, bytes]]:
         """What the person alone gets, as it lies there now."""

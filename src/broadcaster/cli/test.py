@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -145,7 +145,7 @@ def _written(
             for address in to:
                 reader = person or house.roster.find(address) or nobody(str(address), tag)
                 # whoever lends the fields, the mail goes to the one who asked for it
-                envelope = copies.of(replace(reader, address=str(address)), tag, house.now)
+                envelope = copies.of(reader._replace(address=str(address)), tag, house.now)
                 trials.append(Trial(str(address), tag, envelope))
         except BadData as error:
             if isinstance(error, NotFound):
