@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Literal, NamedTuple, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from broadcaster import language
 from broadcaster.address import Address
@@ -25,6 +25,7 @@ from broadcaster.settings import Source, Table, duration, percentage, times
 __all__ = ["THEME", "Config", "Relay", "Secret", "Words", "parse"]
 
 DAY: Final = 86_400
+IMAPS: Final = 993
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -114,7 +115,10 @@ class Safety:
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """One of [returns] mailboxes: `url` is imaps://HOST/FOLDER, or kind and path of a local one."""
+    """One of [returns] mailboxes: imaps://HOST/FOLDER, or kind and path of a local one.
+
+    `move_to`: where what was understood goes; nothing is moved without it, and nothing is ever deleted.
+    """
 
     kind: Literal["imaps", "maildir", "mbox"]
     host: str = ""
@@ -122,6 +126,15 @@ class Mailbox:
     path: str = ""
     user: str = ""
     secret: Secret | None = None
+    ca_file: str = ""
+    move_to: str = ""
+
+    @property
+    def url(self) -> str:
+        """What names it: one string for one mailbox, without user and password."""
+        if self.kind != "imaps":
+            return f"{self.kind}:{self.path}"
+        return f"imaps://{self.host}{'' if self.port == IMAPS else f':{self.port}'}/{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +163,7 @@ class Retention:
     """[retention], in seconds; None: for ever."""
 
     deliveries: int | None = None
-    returns: int | None = None
+    returns: int = 30 * DAY  # raw returned mail is full of addresses: not for ever because nobody thought of it
 
 
 class Unbuilt(NamedTuple):
@@ -206,17 +219,9 @@ _UNBUILT: Final[tuple[tuple[str, Callable[[Config], bool], Literal["error", "war
     ),
     ("safety.surprise", lambda c: c.safety.surprise is not None, "warning", f"{_NO_EFFECT}: nobody is asked again"),
     ("safety.approvals", lambda c: c.safety.approvals > 0, "warning", f"{_NO_EFFECT}: nobody else is asked"),
-    ("returns.mailboxes", lambda c: bool(c.returns.mailboxes), "warning", f"{_NO_EFFECT}: read them yourself"),
-    ("returns.hard", lambda c: c.returns.hard != 1, "warning", f"{_NO_EFFECT}: bounces are not read"),
     (
-        "returns.soft",
-        lambda c: (c.returns.soft_mailings, c.returns.soft_within) != (5, 30 * DAY),
-        "warning",
-        f"{_NO_EFFECT}: bounces are not read",
-    ),
-    (
-        "retention",
-        lambda c: c.retention != Retention(),
+        "retention.deliveries",
+        lambda c: c.retention.deliveries is not None,
         "warning",
         f"{_NO_EFFECT}: everything is kept",
     ),
@@ -448,17 +453,32 @@ def _mailbox(table: Table, item: object) -> Mailbox:
     values = {"url": item} if isinstance(item, str) else item
     if not isinstance(values, dict):
         table.fail("mailboxes", 'must be a list of texts like "maildir:returns", or of tables with a url')
-    inner = table.nested("mailboxes", values, ("url", "user", *SECRETS))
+    inner = table.nested("mailboxes", values, ("url", "user", *SECRETS, "ca_file", "move_to"))
     url = inner.text("url")
-    secret, user = secret_of(inner), inner.text("user", "")
     kind, colon, path = url.partition(":")
     if colon and kind in ("maildir", "mbox") and path.strip("/. "):
-        return Mailbox(cast(Literal["maildir", "mbox"], kind), path=path)
+        return _local(inner, cast(Literal["maildir", "mbox"], kind), path)
     allowed = "must be imaps://HOST/FOLDER, maildir:FOLDER or mbox:FILE"
     kind, host, port, path = authority(inner, "url", url, allowed)
     if kind != "imaps":
         inner.fail("url", allowed)
-    return Mailbox("imaps", host, port or 993, path.strip("/") or "INBOX", user, secret)
+    secret, user = secret_of(inner), inner.text("user", "")
+    if bool(user) != (secret is not None):
+        inner.fail("user", f"needs one of {', '.join(SECRETS)}" if user else "is missing: a password belongs to a user")
+    folder = unquote(path).strip("/") or "INBOX"
+    ca_file, move_to = inner.text("ca_file", ""), inner.text("move_to", "")
+    return Mailbox("imaps", host, port or IMAPS, folder, user, secret, ca_file, move_to)
+
+
+def _local(table: Table, kind: Literal["maildir", "mbox"], path: str) -> Mailbox:
+    """A mailbox on this machine."""
+    for key in ("user", *SECRETS, "ca_file"):
+        if key in table:
+            table.fail(key, f"is for imaps only: {kind} is read from the disk")
+    move_to = table.text("move_to", "")
+    if move_to and (kind, move_to) != ("maildir", "cur"):
+        table.fail("move_to", 'of a Maildir can only be "cur", of an mbox nothing')
+    return Mailbox(kind, path=path, move_to=move_to)
 
 
 def _dkim(table: Table) -> Dkim:
@@ -521,4 +541,4 @@ THEME: Final[Mapping[str, Callable[[str], str]]] = {
 
 
 def _retention(table: Table) -> Retention:
-    return Retention(table.maybe("deliveries", duration), table.maybe("returns", duration))
+    return Retention(table.maybe("deliveries", duration), table.parsed("returns", duration, Retention().returns))

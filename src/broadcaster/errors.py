@@ -11,6 +11,7 @@
     │   ├── NotFound         65   no such list, subscriber, statement or mailing
     │   └── EmptyAudience    65   nobody would get this mailing
     ├── RelayUnavailable     69   no relay would talk to us
+    ├── MailboxUnavailable   69   a mailbox of returned mail cannot be read
     ├── CannotWrite          73   a file or folder cannot be written
     ├── Unfinished           75   deliveries wait or are in doubt; run the same command again
     │   └── SenderAtWork     75   another process is sending from this workspace
@@ -79,6 +80,10 @@ class EmptyAudience(BadData):
 
 
 class RelayUnavailable(BroadcasterError):
+    status = 69
+
+
+class MailboxUnavailable(BroadcasterError):
     status = 69
 
 

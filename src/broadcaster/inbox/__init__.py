@@ -1,0 +1,75 @@
+"""Where returned mail comes from: what every mailbox promises.
+
+An inbox gives messages and never deletes any. What was read is remembered outside of it: by how far a mailbox was
+read (`Place`) or by the names of its messages, and of each message by a digest, so that a message counts once
+wherever it lies. Whoever reads writes down what a message meant first, then lets it be moved, then remembers the
+place: killed in between, it is given again, and known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Container, Iterator
+from typing import Final, NamedTuple, Protocol
+
+from broadcaster.config import Mailbox
+
+# as much of a message is read: a report says what it has to say first, and what was returned comes last
+LARGEST: Final = 1 << 20
+
+
+class Place(NamedTuple):
+    """How far a mailbox was read. `validity` is IMAP's; `last` a UID, or octets of an mbox, before which is `mark`."""
+
+    validity: int = 0
+    last: int = 0
+    mark: str = ""
+
+
+class Found(NamedTuple):
+    """A message. `octets`: at most LARGEST of it."""
+
+    source: str  # where it is, as a person is told
+    octets: bytes
+    name: str = ""  # in its mailbox
+    after: Place | None = None  # how far the mailbox is read with it
+
+    @property
+    def digest(self) -> bytes:
+        """The same for the same message, however its lines end: over IMAP it is CR and LF, on a disk LF."""
+        return hashlib.sha256(self.octets.replace(b"\r\n", b"\n")).digest()
+
+
+class Inbox(Protocol):
+    """A place that messages are read from. With an empty `url` nothing is remembered of it but its messages."""
+
+    url: str
+
+    def messages(self, place: Place, known: Container[str]) -> Iterator[Found]:
+        """What came since `place`, but for `known` names, in the order that it came. Raises BroadcasterError."""
+
+    def names(self) -> list[str] | None:
+        """The names of all that lie there, where names are what is remembered."""
+
+    def understood(self, found: Found) -> None:
+        """It is ours and written down: move it, where that is wanted."""
+
+    def close(self) -> None:
+        """Let go of whatever is open. Closing twice is no error."""
+
+
+def opened(of: Mailbox, folder: str, secret: Callable[[], str] | None) -> Inbox:
+    """A mailbox of the configuration, not opened yet; local paths are below `folder`. Raises ConfigError."""
+    from pathlib import Path
+
+    if of.kind == "maildir":
+        from broadcaster.inbox.files import Maildir
+
+        return Maildir(of.url, Path(folder) / of.path, move=bool(of.move_to))
+    if of.kind == "mbox":
+        from broadcaster.inbox.files import Mbox
+
+        return Mbox(of.url, Path(folder) / of.path)
+    from broadcaster.inbox.imap import Imap
+
+    return Imap(of, secret, folder)
