@@ -41,6 +41,8 @@ class Report:
     def text(self) -> prose.Report:
         """What it says to people, apart from the copy of what was sent."""
         plains = [part.text for part in self.parts if not part.depth and _readable(part)]
+        if len(self.parts) == 1:  # its boundary never came, or what type it has is nonsense
+            plains = [self.top.text]
         text = "\n".join(plains)[:200_000]
         if not any(sign.isalpha() for sign in text):
             pages = [part.text for part in self.parts if not part.depth and part.type == "text/html"]
@@ -91,10 +93,8 @@ class Report:
 
 def _readable(part: Part) -> bool:
     """Whether a part is text for people: no page, and no copy under the name of text."""
-    if part.type.startswith("multipart/"):
-        return bool(part.body.strip()) and not part.message
     if part.type in ("text/html", "text/calendar", *_HEADS) or not part.type.startswith("text/"):
-        return part.type.startswith("multipart/")
+        return False
     return not part.get("content-disposition").lower().startswith("attachment") or part.type == "text/plain"
 
 

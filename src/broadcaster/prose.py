@@ -65,7 +65,7 @@ _LEADS: Final = (
 _CONTACTS: Final = (
     "contact", "assistance", "support", "help", "question", "send mail to", "send email to", "send an email", "write to",
     "report this", "forward", "abuse", "reply", "from:", "sender", "from <", "sent by", "mail from", "absender",
-    "envelope-from", "message-id", "subject:", "reporting-mta", "expéditeur", "remitente", "mittente", "отправител",
+    "envelope-from", "message-id:", "subject:", "reporting-mta", "expéditeur", "remitente", "mittente", "отправител",
     "you (", "received", "on behalf of", "x-postfix-sender", "return-path", "問い合わせ", "ご連絡",
 )  # fmt: skip
 _STAFF: Final = ("postmaster@", "support@", "abuse@", "mailer-daemon@", "helpdesk@", "admin@", "noreply@", "no-reply@")
@@ -182,7 +182,9 @@ def _blocks(lines: list[str], begun: list[tuple[int, str]]) -> list[Mention]:
             block = [*lines[number:], *lines[:number]] if not index else []
         elif _CODE.match(lines[number]):
             first = places[index - 1] + 1 if index else 0
-            block = [line for line in lines[first:number] if line.lstrip().startswith((">>>", "<<<")) or _CODE.match(line)]
+            talks = [at for at in range(first, number) if "while talking to" in lines[at].lower()]
+            told = lines[talks[-1] if talks else first : number]
+            block = [line for line in told if line.lstrip().startswith((">>>", "<<<")) or _CODE.match(line)]
             block.append(lines[number])
         else:
             block = lines[number : _over(lines, number, last)]

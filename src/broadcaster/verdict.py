@@ -89,7 +89,7 @@ _STAGES: Final[tuple[tuple[str, Stage], ...]] = (
     ("smtp command data", Stage.DATA),
     ("smtp command rcpt", Stage.RCPT),
     ("smtp command mail", Stage.MAIL),
-    ("while performing the helo handshake", Stage.NONE),
+    ("this is the mail delivery agent at messagelabs", Stage.RCPT),  # which asks for each recipient while it takes the mail
 )
 # a transcript's last command before the server's answer
 _COMMAND: Final = re.compile(r"(?:>>>|sent <<<|=>|\bc:)\s{0,3}(mail|rcpt|data|ehlo|helo|lhlo|\.(?=\s|$)|bdat)", re.IGNORECASE)

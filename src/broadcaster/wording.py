@@ -64,7 +64,7 @@ postfach des empfängers … voll | mailbox … voll | speicherplatz … erschö
 kontingent | quota überschritten | buzón … lleno | buzon … lleno | buzón … llena | bandeja … llena |
 casilla … llena | cuota … excedida | cuota … superad | excedido … cuota | casella … piena | casella piena |
 mailbox piena | spazio … esaurito | quota superata | caixa … cheia | caixa postal … cheia | cota … excedida |
-cota … excedeu | postbus … vol | mailbox … vol | skrzynka … pełna | skrzynka … zapełniona | przepełnion |
+cota … excedeu |   skrzynka … pełna | skrzynka … zapełniona | przepełnion |
 posta kutusu … dolu | posta kutusu dolu | kotası … aş | kota … aşıldı | postlåda … full | brevlåda … full |
 postboks … full | schránka … plná | postafiók … megtelt | почтовый ящик … переполнен | почтовый ящик … заполнен |
 ящик переполнен | ящик … переполнен | ящик … полон | превышен … квот | квота … превышен |
@@ -97,7 +97,7 @@ too many messages from | too many messages in | too many messages sent | too man
 too many e-mails | too many errors | too many bad commands | too many invalid recipients | too many unknown |
 too many requests | too many rcpt | too many smtp | too many delivery | too many attempts |
 too many transactions | too much mail | too much email | too frequent | too fast | rate limit | ratelimit |
-rate-limit | rate exceed | rate … exceed | rate control | rate that prevents | rate is too | rate of … exceed |
+rate-limit | rate exceed | _rate … exceed | rate control | rate that prevents | rate is too | rate of … exceed |
 throttl | slow down | slowdown | frequency limit | frequency … limit | frequency … exceed | connection frequency |
 connection limit | connection rate | connections exceed | connections … exceed | connections … limit |
 concurrent connections | concurrent session | max connections | maximum number of connections |
@@ -120,7 +120,7 @@ dmarc
 _SPF: Final = """
 sender policy framework | not designated … permitted sender | not permitted sender |
 not allowed to send … domain | not allowed to send mail from | not authorized to send … from |
-not authorized to send … domain | ip … not authorized … domain | is not authorized … on behalf of |
+not authorized to send … domain | _ip_ … not authorized … domain | is not authorized … on behalf of |
 invalid ip for sending mail of domain | invalid ip … domain | sender id (pra) not permitted | sender-id | spf
 """
 _DKIM: Final = """
@@ -148,25 +148,25 @@ helo … invalid | helo … rejected | invalid helo | bad helo | helo name
 
 _BLOCKLIST: Final = """
 blocklist | block list | block-list | blacklist | black list | black-list | blocked using | blocked by |
-is blocked | are blocked | was blocked … ip | been blocked | blocked - see | blocked for | blocked due |
+is blocked | are blocked | was blocked … _ip | been blocked | blocked - see | blocked for | blocked due |
 blocked ip | blocked at | blocked because | blocked … abuse | blocked address | blocked sender | blocked mail |
-host … blocked | client … blocked | server … blocked | address … blocked | ip … blocked | sender … blocked |
+host … blocked | client … blocked | server … blocked | address … blocked | _ip_ … blocked | sender … blocked |
 connection … blocked | block … reported | ban list | denylist | deny list | denied by … rbl | listed in |
 listed at | listed on | listed by | is listed | dynamic ip | dynamic host | dynamic address | dialup | dial-up |
-dynablock | residential | reputation | access denied … ip | access denied … banned |
-access denied - invalid helo | access from ip | access is denied … ip | rejected … ip address |
-rejected because of … ip | ip … rejected | ip … refused | ip … denied | ip address … not allowed |
-ip … not allowed | ip address is | your ip | your server's ip | sending ip | sender ip |
+dynablock | residential | reputation | access denied … _ip | access denied … banned |
+access denied - invalid helo | access from ip | access is denied … _ip | rejected … ip address |
+rejected because of … _ip | _ip_ … rejected | _ip_ … refused | _ip_ … denied | ip address … not allowed |
+_ip_ … not allowed | ip address is | your ip | your server's ip | sending ip | sender ip |
 host network not allowed | messages from … weren't sent | messages from … temporarily deferred |
 message from … temporarily deferred | messages from your | mail from your server | mail from … refused |
-mail server … refused | mail server … reject | mail server … listed | email from … ip |
-refused to accept mail from … ip | connections from … refused | connection refused … ip | connection denied |
-connections not accepted from | no access from mail server | not accepting mail … ip | not accepting connections |
+mail server … refused | mail server … reject | mail server … listed | email from … _ip |
+refused to accept mail from … _ip | connections from … refused | connection refused … _ip | connection denied |
+connections not accepted from | no access from mail server | not accepting mail … _ip | not accepting connections |
 not accepting mail from | esmtp not accepting | client host rejected | client host … rejected | client ip |
 access to … denied … host | access from your | access not allowed … host | server access … forbidden |
-server is not allowed | your network | your mail server | your access … denied | too many spam … ip |
-too many spams … ip | unwanted messages | adresse ip … bloqu | ip source bloquee | bloqué … ip |
-ip-adresse … gesperrt | ip … gesperrt | ip … blockiert | dirección ip … bloque | indirizzo ip … blocc |
+server is not allowed | your network | your mail server | your access … denied | too many spam … _ip |
+too many spams … _ip | unwanted messages | adresse ip … bloqu | ip source bloquee | bloqué … _ip |
+ip-adresse … gesperrt | _ip_ … gesperrt | _ip_ … blockiert | dirección ip … bloque | indirizzo ip … blocc |
 заблокирован | 拒否リスト | 黑名单 | 被屏蔽 | _blocked | _banned | your server … not | your host … not | ip is not
 """
 
@@ -175,7 +175,7 @@ spam | unsolicited | bulk mail | bulk email | bulk e-mail | junk mail | junk ema
 suspected … phish | phishing | scored as | content rejected, ube | looks like … bulk |
 rejected by … filter … content | message content rejected | content filter | rejected due to content |
 because of … content | content restrictions | content analysis | content … rejected | rejected … content |
-mail content denied | blacklisted url | blacklisted uri | url … black | contains … url | bad url |
+mail content denied | blacklisted url | blacklisted uri | url … black | contains … _url | bad url |
 message scored | considered … undesirable | classified as | commtouch | cloudmark | high probability |
 suspicious content | suspicious message | identified as … unwanted | urbl | reject,  id= |
 message was rejected … high | not deliver junk | nevyžádan | pourriel | indésirable | unerwünscht |
@@ -233,11 +233,11 @@ sender callout | sender callback | sender email address | senders | invalid send
 unroutable sender | unrouteable sender | unverified sender | untrusted sender | forged sender | fake sender |
 bad sender | verify sender | verify … sender | return address | return path | return-path | reverse path |
 reverse-path | envelope sender | envelope from | mailfrom | from address | from: domain | from domain |
-from: … domain | from … invalid | from field | from: address | domain of sender | domain of the sender |
+  from field | from: address | domain of sender | domain of the sender |
 domain … sender address | domain … not resolve … sender | does not resolve | must resolve |
 mail from … does not exist | cannot send to yourself | cannot send e-mail to yourself | you cannot send |
 you are not allowed | you are not authorized | no permission to send | backscatter | null sender | empty sender |
-empty envelope | <> … rejected | does not accept mail from you | not accepted from | i don't accept mail from |
+empty envelope | does not accept mail from you | not accepted from | i don't accept mail from |
 adresse d'expéditeur | expéditeur … refus | expediteur | absender | remitente | mittente | remetente |
 отправител | 送信者 | 发件人 | 寄件者 | _mail from_
 """
@@ -388,7 +388,7 @@ nu există | άγνωστος | δεν υπάρχει | δεν βρέθηκε | 
 """
 
 _UNKNOWN_HOST: Final = """
-host unknown | host … unknown | host not found | host … not found | host does not exist | host … does not exist |
+host unknown |  host not found |  host does not exist | 
 unknown host | unknown domain | unknown mail domain | domain not found | domain … not found |
 domain name not found | domain … couldn't be found | domain … could not be found | domain … cannot be found |
 domain does not exist | domain … does not exist | domain doesn't exist | domain … doesn't exist |
@@ -411,7 +411,7 @@ dominio … non esiste | dominio … inesistente | домен … не найд�
 
 _NO_MAIL: Final = """
 does not accept mail | does not accept any mail | does not accept email | doesn't accept mail |
-do not accept mail | domain does not accept | domain accepts no mail | domain … accept … mail | no smtp service |
+do not accept mail | domain does not accept | domain accepts no mail |  no smtp service |
 no mail service | null mx | nullmx | destination domain … null
 """
 
@@ -517,7 +517,7 @@ ABOUT_US: Final = tuple(
 STRONG: Final = phrases("""
 not listed in domino directory | not listed in public name & address book | not listed in address book |
 recipient name is not recognized | delivery error dd this user doesn't have | no valid recipients for this mm |
-unknown user "  | address not found your message wasn't delivered … couldn't be found check |
+address not found your message wasn't delivered … couldn't be found check |
 resolver.adr.recipnotfound | resolver.adr.recipientnotfound | resolver.adr.exrecipnotfound |
 mail.local unknown user | vdelivermail … no such user | no mailbox here by that name
 """)
