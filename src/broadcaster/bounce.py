@@ -136,7 +136,8 @@ def _of_group(report: Report, group: Group, *, alone: bool) -> list[Notice]:
         return [Notice(Kind.OTHER, action, address, tuple(rest), group.get("status", "")[:20], "delivered", diagnosis)]
     mention = _mentioned(report, found)
     block = mention.words if mention else report.text.said
-    stage = transcribed(report.text.said, diagnosis) or verdict.staged(" ".join(block.lower().split()))
+    around = block if len(report.mentions) > 1 else report.text.said
+    stage = transcribed(report.text.said, diagnosis) or verdict.staged(" ".join(around[:6000].lower().split()))
     said = verdict.read(diagnosis, stage)
     about = verdict.read(block, stage)
     judged = verdict.judge(said, group.get("status", ""), action, about)

@@ -57,7 +57,7 @@ _NO_COPIES: Final = (
 
 # Before an address at the end of a clause; small letters, the last words of what stands before.
 _LEADS: Final = (
-    " to", " for", " recipient", " recipients", " user", " address", " mailbox", " account", " addressed to", "rcpt to",
+    " to", " for", " recipient", " recipients", " user", " address", " mailbox", " account", " addressed to", "rcpt to", "rcpt",
     " destination", " addressee", " member", " an", " à", " für", " an die adresse", " para", " a", " al", " per",
     " кому", " адресу", " destinataire", " destinatario", " empfänger", " destinatário", " получатель", " alıcı",
     " إلى", " به", "宛先", "受信者", "收件人", " at", " email", " e-mail", " nach", " with", " errors", " addresses",
@@ -179,7 +179,7 @@ def _blocks(lines: list[str], begun: list[tuple[int, str]]) -> list[Mention]:
     for index, (number, address) in enumerate(begun):
         last = places[index + 1] if index + 1 < len(places) else len(lines)
         if one:
-            block = [*lines[number:], *lines[:number]] if not index else []
+            block = lines[number:] if not index else []
         elif _CODE.match(lines[number]):
             first = places[index - 1] + 1 if index else 0
             talks = [at for at in range(first, number) if "while talking to" in lines[at].lower()]
@@ -225,7 +225,7 @@ def _led(lines: list[str]) -> list[str]:
         if "@" not in line:
             continue
         for each in ADDRESS.finditer(line):
-            before = line[max(0, each.start() - 60) : each.start()].lower().rstrip(" <\"'`(«„“[")
+            before = line[max(0, each.start() - 60) : each.start()].lower().rstrip(" <\"'`(«„“[=")
             colon = before.endswith(":")
             before = f" {before.rstrip(': ')}"
             if any(word in before for word in _CONTACTS):

@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from broadcaster.notice import Action
-from broadcaster.wording import ABOUT_US, LISTS, LOCAL, STRONG, TEXTS, Phrase, folded
+from broadcaster.wording import ABOUT_US, LISTS, LOCAL, PROVIDERS, STRONG, TEXTS, Phrase, folded
 
 WORDS: Final = 3000  # letters that are looked at
 
@@ -92,7 +92,7 @@ _STAGES: Final[tuple[tuple[str, Stage], ...]] = (
     ("this is the mail delivery agent at messagelabs", Stage.RCPT),  # which asks for each recipient while it takes the mail
 )
 # a transcript's last command before the server's answer
-_COMMAND: Final = re.compile(r"(?:>>>|sent <<<|=>|\bc:)\s{0,3}(mail|rcpt|data|ehlo|helo|lhlo|\.(?=\s|$)|bdat)", re.IGNORECASE)
+_COMMAND: Final = re.compile(r"(?:>>>|sent <<<|sent:|command:|=>|\bc:)\s{0,3}(mail|rcpt|data|ehlo|helo|lhlo|\.(?=\s|$)|bdat)", re.IGNORECASE)
 _COMMANDS: Final = {"mail": Stage.MAIL, "rcpt": Stage.RCPT, "ehlo": Stage.CONNECT, "helo": Stage.CONNECT}
 
 
@@ -168,8 +168,9 @@ def _better(said: str, stated: str) -> str:
 
 
 def _about_us(words: Words, status: str) -> str:
-    found = _search(words, ABOUT_US)
-    if found:
+    if any(name in words.whole for name in LISTS):
+        return "blocklist"
+    if found := _search(words, ABOUT_US):
         return found
     if (by_status := _by_status(status, words)) and by_status not in _DEAD and by_status not in ("full", "disabled"):
         return by_status
@@ -179,6 +180,9 @@ def _about_us(words: Words, status: str) -> str:
 def _by_text(words: Words, status: str) -> str:
     if any(name in words.whole for name in LISTS):
         return "blocklist"
+    for sign, phrase, reason in PROVIDERS:
+        if sign in words.whole and phrase in words.text:
+            return reason
     found = _search(words, TEXTS)
     if found in ("unknown_user", "closed", "moved"):
         return found if _confirmed(words, status) else "unconfirmed"

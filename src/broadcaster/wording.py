@@ -188,7 +188,7 @@ virus | malware | infected | infection | trojan | malicious | ウイルス | ウ
 """
 
 _CONTENT: Final = """
-executable | attachment | attached file | file extension | banned file | message content is not | security issue |
+executable | attachment | file extension | banned file | message content is not | security issue |
 potential security | prohibited content | header error | header too | headers too | malformed | rfc 5322 |
 rfc 2822 | rfc 5321 | rfc2822 | rfc5322 | not rfc | non-rfc | illegal header | invalid header | duplicate header |
 missing header | header … missing | missing … header | multiple … headers | bad header | 8bit | 8-bit | bare lf |
@@ -328,7 +328,7 @@ rechazó | rifiutat | recusad | rejeitad | afgewezen | geweigerd | reddedildi | 
 """
 
 _UNKNOWN_USER: Final = """
-user unknown | user … unknown | user not found | user … not found | user no exist | user unavailable |
+_not found | user unknown | user … unknown | user not found | user … not found | user no exist | user unavailable |
 user not here | user not local | user not listed | user … not listed | user … not valid | user is not |
 user invalid | user … isn't | user doesn't have | user … does not have | unknown user | unknown recipient |
 unknown local | unknown account | unknown mailbox | unknown address | unknown e-mail | unknown email |
@@ -364,7 +364,11 @@ delivery to the following recipients failed permanently | that address is not | 
 this address does not | this user does not have | undeliverable address | unroutable | unrouteable |
 unresolved address | undefined user | undefined mail | unlisted | verify … recipient … failed |
 account unavailable | cuda_nsu | syntax of the address | address syntax | user@domain |
-cannot deliver mail to this user | adresse … inconnue | adresse inconnue | adresse … invalide |
+cannot deliver mail to this user
+"""
+# the same in other languages: what a server says there it says in English, so this is a system speaking for itself
+_UNKNOWN_USER_ABROAD: Final = """
+adresse … inconnue | adresse inconnue | adresse … invalide |
 destinataire … inconnu | destinataire inconnu | destinataire invalide | destinataire … invalide |
 utilisateur inconnu | utilisateur … inconnu | compte … inconnu | n'existe pas | introuvable | inexistant |
 unbekannter empfänger | unbekannte adresse | unbekannter benutzer | unbekannter user | empfänger unbekannt |
@@ -384,7 +388,7 @@ tuntematon | ei löydy | neznámý uživatel | neexistuje | ismeretlen | nem lé
 nu există | άγνωστος | δεν υπάρχει | δεν βρέθηκε | неизвестный пользователь | неизвестный получатель |
 такого пользователя нет | нет такого | не существует | не найден | не знайден | не існує | 見つかりません | あて先不明 |
 宛先不明 | 存在しない | 存在しません | ディレクトリのリストにありません | 不存在 | 找不到 | 查無此人 | 존재하지 않는 | 수신자 … 없 | 찾을 수 없 | غير موجود | غير معروف |
-تعذر العثور | لم يتم العثور | کاربر ناشناس | وجود ندارد | یافت نشد | ناشناخته | משתמש לא קיים | _not found
+تعذر العثور | لم يتم العثور | کاربر ناشناس | وجود ندارد | یافت نشد | ناشناخته | משתמש לא קיים
 """
 
 _UNKNOWN_HOST: Final = """
@@ -468,7 +472,27 @@ must issue a starttls | requires tls | tls required | tls is required | encrypti
 encryption is required | cryptographic | insecure | not secure | _security
 """
 
+# Said by a system of its own users: nobody else says it so.
+STRONG: Final = phrases("""
+not listed in domino directory | not listed in public name & address book | recipient name is not recognized |
+delivery error dd this user doesn't have | no valid recipients for this mm | mail.local unknown user |
+address not found your message wasn't delivered … couldn't be found check | resolver.adr.recipnotfound |
+resolver.adr.recipientnotfound | resolver.adr.exrecipnotfound | no mailbox here by that name | nosuchuser
+""")
+# Where no server's answer is told, a system speaks for itself.
+LOCAL: Final = phrases("""
+unknown user @ | unrouteable address | unroutable address | couldn't be found | wasn't found | not recognized |
+not found in directory
+""") + phrases(_UNKNOWN_USER_ABROAD)
+
+# What one provider means by words that others use otherwise: a sign of the provider, the words, the reason.
+PROVIDERS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("5.4.1 recipient address rejected: access denied", "access denied", "unknown_user"),  # Microsoft's edge
+    ("mimecast", "invalid recipient", "unknown_user"),
+)
+
 TEXTS: Final[tuple[tuple[str, tuple[Phrase, ...]], ...]] = (
+    ("unknown_user", STRONG),
     ("rate", phrases("receiving mail at a rate|receivingrate|receiving mail too quickly|sending limit|frequency limited")),
     ("full", phrases(_FULL)),
     ("size", phrases(_SIZE)),
@@ -496,7 +520,7 @@ TEXTS: Final[tuple[tuple[str, tuple[Phrase, ...]], ...]] = (
     ("greylisted", phrases(_GREYLISTED)),
     ("unknown_host", phrases(_UNKNOWN_HOST)),
     ("content", phrases(_CONTENT)),
-    ("unknown_user", phrases(_UNKNOWN_USER)),
+    ("unknown_user", phrases(_UNKNOWN_USER) + phrases(_UNKNOWN_USER_ABROAD)),
     ("policy", phrases(_POLICY)),
     ("expired", phrases(_EXPIRED)),
     ("network", phrases(_NETWORK)),
@@ -512,18 +536,3 @@ ABOUT_US: Final = tuple(
     if reason in ("rate", "size", "dmarc", "authentication", "spf", "dkim", "reverse_name", "relaying", "spam", "login")
     or reason in ("security", "blocklist", "sender", "greylisted", "network", "policy", "system", "syntax")
 )
-
-# Said by a system of its own users, or of the list of a domain: nobody else says it so.
-STRONG: Final = phrases("""
-not listed in domino directory | not listed in public name & address book | not listed in address book |
-recipient name is not recognized | delivery error dd this user doesn't have | no valid recipients for this mm |
-address not found your message wasn't delivered … couldn't be found check |
-resolver.adr.recipnotfound | resolver.adr.recipientnotfound | resolver.adr.exrecipnotfound |
-mail.local unknown user | vdelivermail … no such user | no mailbox here by that name
-""")
-# Where no server's answer is told, a system speaks for itself.
-LOCAL: Final = phrases("""
-unknown user | no such user here | no such local user | unknown local | user unknown in | no mailbox |
-couldn't be found | wasn't found | not recognized | not found in | does not exist | doesn't exist | unknown recipient |
-unrouteable address | unroutable address | no longer | has been deleted
-""")
