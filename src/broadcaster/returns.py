@@ -7,58 +7,72 @@ sent (whoever holds the key can tell). What it says of the address is read from 
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import NamedTuple
+import re
+from collections.abc import Callable
+from typing import Final
+
+from broadcaster import bounce, feedback, mime, notification, replies, traces
+from broadcaster.bounce import Report
+from broadcaster.notice import Action, Kind, Notice, Returned, Traces
+from broadcaster.reasons import REASONS
+
+__all__ = ["REASONS", "Action", "Kind", "Notice", "Returned", "Traces", "read"]
+
+NOTICES: Final = 200
+WORDS: Final = 500  # letters of a notice
+ADDRESS: Final = 320  # letters of an address
+
+# what a terminal obeys, what turns the direction of others, and what nobody sees
+_UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+_SPACES: Final = re.compile(r"\s++")
 
 
-class Kind(StrEnum):
-    """What a returned message means for one recipient."""
-
-    HARD = "hard"  # the address is dead
-    SOFT = "soft"  # the mailbox, the time, a policy, our message or our set-up
-    COMPLAINT = "complaint"  # reported as unwanted (RFC 5965)
-    UNSUBSCRIBE = "unsubscribe"  # wishes to leave
-    AUTO_REPLY = "auto_reply"  # a holiday, a challenge: nobody has read it (RFC 3834)
-    OTHER = "other"  # delivered, a receipt, a report of authentication: no bounce
-    UNKNOWN = "unknown"  # failed, and nobody can tell why
+def read(message: bytes) -> Returned:
+    """What a message that came back says. Never raises; of what it cannot read there are no notices."""
+    try:
+        return understand(message)
+    except Exception:  # whoever can write to the mailbox must not be able to stop it
+        return Returned((), Traces())
 
 
-class Action(StrEnum):
-    """RFC 3464 §2.3.3. NONE: nothing is said of a delivery."""
-
-    FAILED = "failed"
-    DELAYED = "delayed"
-    RELAYED = "relayed"
-    DELIVERED = "delivered"
-    EXPANDED = "expanded"
-    NONE = ""
-
-
-class Notice(NamedTuple):
-    """What a returned message says of one recipient. Texts are clean: no control or direction marks, not too long."""
-
-    kind: Kind
-    action: Action = Action.NONE
-    recipient: str = ""  # the address that was mailed, in lower case, as far as that is told
-    also: tuple[str, ...] = ()  # other names of the same recipient: where it was forwarded or expanded to
-    status: str = ""  # enhanced status code (RFC 3463), where one is stated
-    reason: str = ""  # one of REASONS
-    words: str = ""  # those of the other side
+def understand(message: bytes) -> Returned:
+    """The same, with what is a defect of ours raised."""
+    parts = mime.read(message)
+    if not parts:
+        return Returned((), Traces())
+    report = Report(parts)
+    notices = next((found for reader in _READERS if (found := reader(report))), ())
+    top = parts[0]
+    return Returned(
+        tuple(_clean(each) for each in notices[:NOTICES]),
+        traces.read(parts, message, [report.text.said, report.text.returned]),
+        line(top.get("subject")),
+        line(replies.address_of(top.get("from"))),
+    )
 
 
-class Traces(NamedTuple):
-    """Where a token of ours may stand, as text to be checked with the key; in each the most trusted place first."""
+# The first that has something to say: what machines wrote before what people did.
+_READERS: Final[tuple[Callable[[Report], tuple[Notice, ...]], ...]] = (
+    lambda report: feedback.read(report.parts),
+    lambda report: replies.leave(report.parts),
+    lambda report: replies.receipts(report.parts),
+    bounce.machine,
+    lambda report: notification.read(report.text.said)[0] if '"' in report.text.said[:200] else (),
+    bounce.in_prose,
+    lambda report: replies.read(report.parts),
+)
 
-    return_paths: tuple[str, ...] = ()  # addresses that the report was sent to: bounces+TOKEN@example.org
-    message_ids: tuple[str, ...] = ()  # of what was returned, "<TOKEN@example.org>"
-    leaves: tuple[str, ...] = ()  # tokens of leave links and of subjects
-    envelope_ids: tuple[str, ...] = ()  # ENVID (RFC 3461 §4.4)
+
+def _clean(notice: Notice) -> Notice:
+    """Fit to be shown: texts on one line, without signs that nobody sees."""
+    return notice._replace(
+        recipient=line(notice.recipient, ADDRESS).lower(),
+        also=tuple(line(each, ADDRESS).lower() for each in notice.also[:20]),
+        status=line(notice.status, 20),
+        words=line(notice.words),
+    )
 
 
-class Returned(NamedTuple):
-    """A message as it came back. Without notices it is ordinary mail, and none of our business."""
-
-    notices: tuple[Notice, ...]
-    traces: Traces
-    subject: str = ""
-    sender: str = ""  # the address in From
+def line(text: str, most: int = WORDS) -> str:
+    """A text on one line, safe on a terminal."""
+    return _SPACES.sub(" ", _UNSEEN.sub(" ", text[: 4 * most])).strip()[:most]
