@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from broadcaster import config
 from broadcaster.errors import BadData, ConfigError, MailboxUnavailable, NotFound
-from broadcaster.inbox import LARGEST, Found, Inbox, Place, opened
+from broadcaster.inbox import LARGEST, Found, Inbox, Place
 from broadcaster.inbox.files import Files, Maildir, Mbox, Stream
+from broadcaster.inbox.imap import Imap
 from tests.lab import dovecot
 
 SMALL = '[sender]\nname = "W"\naddress = "n@w.example"\n[relays.main]\nurl = "maildir:outbox"\n'
@@ -237,7 +238,7 @@ def imap(store: dovecot.Dovecot, folder: str, tmp_path: Path, *, secret: str = d
         f', ca_file = "ca.pem"{more.replace(", token", "")} }}]\n'
     )
     (of,) = config.parse(text).returns.mailboxes
-    return opened(of, str(tmp_path), lambda: secret)
+    return Imap(of, lambda: secret, str(tmp_path))
 
 
 @needs_dovecot
@@ -331,7 +332,7 @@ def test_what_goes_wrong_is_said_without_what_is_secret(fresh: tuple[dovecot.Dov
         all_of(imap(store, "Nowhere", tmp_path))
     (of,) = config.parse(f'{SMALL}[returns]\nmailboxes = ["{store.url()}"]').returns.mailboxes
     with pytest.raises(ConfigError, match="has no user and no password"):
-        all_of(opened(of, str(tmp_path), None))
+        all_of(Imap(of, None, str(tmp_path)))
 
 
 @needs_dovecot

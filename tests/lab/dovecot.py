@@ -35,6 +35,7 @@ ssl_key = <{root}/{certificate}
 ssl_min_protocol = TLSv1.2
 disable_plaintext_auth = yes
 auth_mechanisms = {mechanisms}
+auth_failure_delay = 0
 mail_location = maildir:{root}/mail/Maildir
 first_valid_uid = 1
 first_valid_gid = 1
@@ -58,6 +59,11 @@ service imap-login {{
   inet_listener imaps {{
     port = {port}
     ssl = yes
+  }}
+}}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
   }}
 }}
 service stats {{

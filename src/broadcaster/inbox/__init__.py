@@ -9,10 +9,8 @@ place: killed in between, it is given again, and known.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from typing import Final, NamedTuple, Protocol
-
-from broadcaster.config import Mailbox
 
 # as much of a message is read: a report says what it has to say first, and what was returned comes last
 LARGEST: Final = 1 << 20
@@ -56,20 +54,3 @@ class Inbox(Protocol):
 
     def close(self) -> None:
         """Let go of whatever is open. Closing twice is no error."""
-
-
-def opened(of: Mailbox, folder: str, secret: Callable[[], str] | None) -> Inbox:
-    """A mailbox of the configuration, not opened yet; local paths are below `folder`. Raises ConfigError."""
-    from pathlib import Path
-
-    if of.kind == "maildir":
-        from broadcaster.inbox.files import Maildir
-
-        return Maildir(of.url, Path(folder) / of.path, move=bool(of.move_to))
-    if of.kind == "mbox":
-        from broadcaster.inbox.files import Mbox
-
-        return Mbox(of.url, Path(folder) / of.path)
-    from broadcaster.inbox.imap import Imap
-
-    return Imap(of, secret, folder)
