@@ -204,6 +204,59 @@ SCHEMA: dict[str, str] = {
         drop index delivery_once;
         create unique index delivery_once on delivery(mailing + 0, subscriber);
     """,
+    "returns": """
+        create table mailbox (  -- how far each place that returned mail comes from was read
+            id integer primary key,
+            url text not null unique,
+            validity integer not null default 0,  -- IMAP's UIDVALIDITY: with another one, all numbers are new
+            last integer not null default 0,  -- the last UID of IMAP, or octets of an mbox
+            mark text not null default ''  -- of an mbox: a digest of what stands before that place
+        ) strict;
+
+        create table known (  -- the messages of a Maildir that were read, as long as they lie there
+            mailbox integer not null references mailbox(id),
+            name text not null,
+            primary key (mailbox, name)
+        ) strict, without rowid;
+
+        create table returned (  -- each message counts once, wherever and however often it is found
+            id integer primary key,
+            digest blob not null unique,  -- SHA-256 of as much of it as is read, whatever its line ends
+            at integer not null,
+            fate integer not null,  -- 1 understood, 2 ordinary mail, 3 set aside
+            source text not null,  -- of ordinary mail nothing is kept but the digest
+            raw blob  -- packed; until retention.returns is over
+        ) strict;
+
+        create table bounce (  -- one row for each recipient of each report, and for each refusal while sending
+            id integer primary key,
+            message integer references returned(id),  -- none: a refusal while sending
+            source text not null,
+            at integer not null,
+            mailing integer,  -- none: it is tied to no copy of ours
+            delivery integer,
+            key text,  -- the folded address that the copy went to
+            recipient text not null,
+            kind text not null,
+            action text not null,
+            status text not null,
+            reason text not null,
+            words text not null,
+            effect text not null,
+            verdict text,  -- what is heard of a copy once: failed, complaint, unsubscribe
+            sent integer,  -- when that copy was handed over
+            counts integer not null default 0  -- 1: towards the address being suppressed
+        ) strict;
+        -- a second report of one copy is no news
+        create unique index bounce_once on bounce(delivery, verdict) where verdict is not null;
+        create index bounce_by_key on bounce(key) where key is not null;
+        create index bounce_by_mailing on bounce(mailing);
+
+        create table refusal (  -- refusals while sending that are still to be weighed
+            delivery integer primary key,
+            stage integer not null
+        ) strict;
+    """,
 }
 
 

@@ -30,6 +30,30 @@ class Slip(NamedTuple):
     attempts: int
 
 
+class Copy(NamedTuple):
+    """A copy that a report is about. `sent`: when it was handed over last, None: it never was (epoch seconds)."""
+
+    delivery: int
+    mailing: int
+    subscriber: int
+    list: int
+    state: State
+    sent: int | None
+
+
+class Refusal(NamedTuple):
+    """A refusal that was heard while sending, and is still to be weighed."""
+
+    delivery: int
+    mailing: int
+    at: int
+    relay: str
+    code: int
+    reply: str
+    stage: int
+    over: int  # 1: nothing more of its mailing will be sent
+
+
 # Where an event can come from.
 FROM: dict[Event, list[State]] = {event: [before for before, e in NEXT if e is event] for event in Event}
 
@@ -313,6 +337,8 @@ class Ledger:
                 "insert or ignore into attempt values (?, ?, ?, ?, ?, ?, ?, ?)",
                 (slip.id, slip.attempts + 1, int(outcome.at), outcome.relay, after, code, status, reply),
             )
+        if after is State.REJECTED and isinstance(outcome.answer, Reply):
+            conn.execute("insert or replace into refusal values (?, ?)", (slip.id, outcome.answer.stage))
 
     def recover(self, *, rebooted: bool) -> tuple[int, int]:
         """After a crash, with the lock in hand: claimed → pending (nothing was sent), handed → in doubt.
@@ -442,6 +468,63 @@ class Ledger:
             "select id from delivery where subscriber = ? and mailing + 0 = ?", (subscriber, number)
         ).fetchone()
         return row[0] if row else None
+
+    # what comes back
+
+    def copy(self, delivery: int) -> Copy | None:
+        """The copy with this number. One that nobody heard of yet was handed over after its mailing's last claim."""
+        row = self._conn.execute(
+            "select d.id, d.mailing, d.subscriber, d.list, d.state, (select max(at) from attempt"
+            " where delivery = d.id and state in (4, 6)), coalesce(m.claimed_at, m.changed)"
+            " from delivery d join mailing m on m.id = d.mailing where d.id = ?",
+            (delivery,),
+        ).fetchone()
+        if row is None:
+            return None
+        state = State(row[4])
+        unheard = state in (State.HANDED, State.IN_DOUBT, State.BOUNCED)
+        return Copy(row[0], row[1], row[2], row[3], state, row[6] if row[5] is None and unheard else row[5])
+
+    def arrived(self, subscriber: int, before: int) -> int:
+        """When the newest copy to a person was taken that has not come back, of those before a time. 0: none was."""
+        # one look for each mailing, as in `history`
+        row = self._conn.execute(
+            "select max(a.at) from mailing m cross join delivery d on d.mailing + 0 = +m.id and d.subscriber = ?"
+            " join attempt a on a.delivery = d.id and a.state = 4 where d.state = 4 and m.rehearsal = 0 and a.at < ?",
+            (subscriber, before),
+        ).fetchone()
+        return row[0] or 0
+
+    def refusals(self, after: int, limit: int) -> list[Refusal]:
+        """Refusals to be weighed, by delivery. What was pardoned meanwhile is none."""
+        rows = self._conn.execute(
+            "select r.delivery, d.mailing, a.at, a.relay, a.code, a.reply, r.stage, m.state in (5, 6) from refusal r"
+            " join delivery d on d.id = r.delivery and d.state = 5 join mailing m on m.id = d.mailing"
+            " join attempt a on a.delivery = d.id and a.number = d.attempts"
+            " where r.delivery > ? order by r.delivery limit ?",
+            (after, limit),
+        )
+        return [Refusal(*row) for row in rows]
+
+    def weighed(self, deliveries: Sequence[int]) -> None:
+        """These refusals are weighed; and so is what was pardoned."""
+        with self.db.atomic() as conn:
+            conn.execute(
+                "delete from refusal where delivery in (select value from json_each(?))"
+                " or not exists (select 1 from delivery where id = refusal.delivery and state = 5)",
+                (json.dumps([*deliveries]),),
+            )
+
+    def took(self, number: int, relay: str) -> bool:
+        """Whether a relay has accepted anything of a mailing: only then its refusals are about people."""
+        of = self.mailing(number)
+        return (
+            self._conn.execute(
+                "select 1 from attempt where delivery between ? and ? and relay = ? and state = 4 limit 1",
+                (of.first, of.last, relay),
+            ).fetchone()
+            is not None
+        )
 
     # pace, the sender, what was seen
 

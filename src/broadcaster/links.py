@@ -33,6 +33,7 @@ class Purpose(StrEnum):
     MESSAGE = "message-id"
     RETURN = "return"
     LEAVE = "leave"
+    ENVELOPE = "envelope"  # ENVID (RFC 3461 §4.4)
     TEST = "test"
 
 

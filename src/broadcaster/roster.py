@@ -430,6 +430,11 @@ class Roster:
             for (number, address, name, language, timezone, _), own in zip(rows, fields, strict=True)
         }
 
+    def changed(self, subscriber: int) -> int:
+        """When anything of a person was changed last, their address too (epoch seconds). 0: they are gone."""
+        row = self._conn.execute("select changed from subscriber where id = ?", (subscriber,)).fetchone()
+        return row[0] if row else 0
+
     def barred(self, pairs: Iterable[tuple[int, int]]) -> set[int]:
         """Of (subscriber, list): the subscribers gone from that list, or suppressed. Hot: a lot at a time."""
         asked: dict[int, list[int]] = {}

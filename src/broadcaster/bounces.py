@@ -1,0 +1,225 @@
+"""The bounce log: all SQL about what came back, and about how far each mailbox was read.
+
+What a report says and what we did is kept as long as the deliveries are; the message itself, packed, as long as
+[retention] returns wants. It lies in the database and not in a folder beside it: so it is there exactly when its row
+is, whoever is killed when, and is private as the rest is.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
+
+from broadcaster.db import Db
+from broadcaster.effect import Effect, Past
+from broadcaster.returns import Kind, Notice
+
+
+class Fate(IntEnum):
+    """What a message was. The numbers are stored: never renumber."""
+
+    UNDERSTOOD = 1
+    ORDINARY = 2
+    SET_ASIDE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the log: what one report says of one recipient, and what we did. Times in epoch seconds."""
+
+    source: str
+    notice: Notice
+    effect: Effect
+    at: int
+    mailing: int | None = None
+    delivery: int | None = None
+    key: str | None = None
+    verdict: str | None = None
+    sent: int | None = None
+    counts: bool = False
+
+
+class Wanted(NamedTuple):
+    """Which rows of the log. Empty: any."""
+
+    mailing: int | None = None
+    since: int = 0
+    domain: str = ""
+    kind: str = ""
+    reason: str = ""
+    effect: str = ""
+    key: str = ""
+
+
+_COLUMNS: Final = (
+    *("at", "source", "recipient", "mailing", "kind", "action", "status", "reason", "words", "effect"),
+    *("delivery", "key", "message"),
+)
+
+
+class Bounces:
+    """All SQL about what came back, on one connection."""
+
+    def __init__(self, db: Db) -> None:
+        self.db = db
+        self._conn = db.conn
+
+    # mailboxes
+
+    def place(self, url: str) -> tuple[int, int, str]:
+        """How far a mailbox was read: IMAP's validity, the last of it, a mark of what stands before."""
+        row: tuple[int, int, str] | None = self._conn.execute(
+            "select validity, last, mark from mailbox where url = ?", (url,)
+        ).fetchone()
+        return row or (0, 0, "")
+
+    def known(self, url: str) -> set[str]:
+        """The names of the messages in a mailbox that were read."""
+        rows = self._conn.execute(
+            "select name from known join mailbox on mailbox.id = known.mailbox where url = ?", (url,)
+        )
+        return {row[0] for row in rows}
+
+    def read_to(self, url: str, place: tuple[int, int, str] | None, names: Iterable[str]) -> None:
+        """How far a mailbox is read now, and which of its messages were."""
+        with self.db.atomic() as conn:
+            conn.execute("insert or ignore into mailbox (url) values (?)", (url,))
+            (number,) = conn.execute("select id from mailbox where url = ?", (url,)).fetchone()
+            if place is not None:
+                # who reads at the same time may be farther; another validity, or a smaller mbox, begins anew
+                conn.execute(
+                    "update mailbox set last = ?2, mark = ?3, validity = ?1 where id = ?4"
+                    " and (validity <> ?1 or last < ?2 or mark <> ?3)",
+                    (*place, number),
+                )
+            conn.executemany("insert or ignore into known values (?, ?)", [(number, name) for name in names if name])
+
+    def forget_gone(self, url: str, there: Sequence[str]) -> None:
+        """Names of a mailbox that are no longer in it need not be known."""
+        with self.db.atomic() as conn:
+            conn.execute(
+                "delete from known where mailbox = (select id from mailbox where url = ?)"
+                " and name not in (select value from json_each(?))",
+                (url, json.dumps([*there])),
+            )
+
+    # messages
+
+    def fates(self, digests: Sequence[bytes]) -> dict[bytes, Fate]:
+        """What these messages were, those that were read before."""
+        found = {}
+        for digest in digests:
+            row = self._conn.execute("select fate from returned where digest = ?", (digest,)).fetchone()
+            if row is not None:
+                found[digest] = Fate(row[0])
+        return found
+
+    def take(self, digest: bytes, fate: Fate, at: int, source: str, raw: bytes | None) -> int | None:
+        """Write a message down, once: its number, or None where somebody has written it down already."""
+        with self.db.atomic() as conn:
+            packed = None if raw is None else zlib.compress(raw)
+            written = conn.execute(
+                "insert or ignore into returned (digest, at, fate, source, raw) values (?, ?, ?, ?, ?)",
+                (digest, at, fate, source, packed),
+            )
+            return written.lastrowid if written.rowcount else None
+
+    def raw(self, message: int) -> bytes | None:
+        """A message as it came, as long as it is kept."""
+        row = self._conn.execute("select raw from returned where id = ?", (message,)).fetchone()
+        return zlib.decompress(row[0]) if row and row[0] is not None else None
+
+    def set_aside(self) -> list[tuple[int, str, int]]:
+        """The messages that could not be read and are kept: number, source, when."""
+        return self._conn.execute(
+            "select id, source, at from returned where fate = 3 and raw is not null order by id"
+        ).fetchall()
+
+    def forget(self, before: int) -> int:
+        """Forget the messages that were read before a time, but for what is in the log. How many."""
+        with self.db.atomic() as conn:
+            # of ordinary mail there is only the digest: its mailbox remembers that it was read
+            conn.execute("delete from returned where fate = 2 and at < ?", (before,))
+            return conn.execute("update returned set raw = null where raw is not null and at < ?", (before,)).rowcount
+
+    # the log
+
+    def write(self, entry: Entry, message: int | None) -> None:
+        """Add a row to the log."""
+        notice = entry.notice
+        with self.db.atomic() as conn:
+            conn.execute(
+                "insert into bounce (message, source, at, mailing, delivery, key, recipient, kind, action, status,"
+                " reason, words, effect, verdict, sent, counts)"
+                " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    message,
+                    entry.source,
+                    entry.at,
+                    entry.mailing,
+                    entry.delivery,
+                    entry.key,
+                    _plain(notice.recipient),
+                    notice.kind,
+                    notice.action,
+                    _plain(notice.status),
+                    _plain(notice.reason),
+                    _plain(notice.words),
+                    entry.effect,
+                    entry.verdict,
+                    entry.sent,
+                    entry.counts,
+                ),
+            )
+
+    def heard(self, delivery: int, verdict: str) -> bool:
+        """Whether that was heard of a copy before."""
+        return (
+            self._conn.execute(
+                "select 1 from bounce where delivery = ? and verdict = ?", (delivery, verdict)
+            ).fetchone()
+            is not None
+        )
+
+    def counted(self, key: str) -> list[Past]:
+        """The verdicts that count against an address."""
+        rows = self._conn.execute("select kind, mailing, sent from bounce where key = ? and counts = 1", (key,))
+        return [Past(Kind(kind), mailing, sent) for kind, mailing, sent in rows]
+
+    def pardon(self, key: str) -> int:
+        """Count nothing against an address that was heard so far. How many that were."""
+        with self.db.atomic() as conn:
+            return conn.execute("update bounce set counts = 0 where key = ? and counts = 1", (key,)).rowcount
+
+    def log(self, wanted: Wanted) -> Iterator[dict[str, Any]]:
+        """Rows of the log, the newest first."""
+        rows = self._conn.execute(
+            "select at, source, recipient, mailing, kind, action, status, reason, words, effect, delivery, key, message"
+            " from bounce where (:mailing is null or mailing = :mailing) and at >= :since"
+            " and (:kind = '' or kind = :kind) and (:reason = '' or reason = :reason)"
+            " and (:effect = '' or effect = :effect)"
+            " and (:key = '' or key = :key or recipient = :key) and (:domain = '' or"
+            " substr(recipient, instr(recipient, '@') + 1) = :domain or substr(key, instr(key, '@') + 1) = :domain)"
+            " order by id desc",
+            wanted._asdict(),
+        )
+        for row in rows:
+            yield dict(zip(_COLUMNS, row, strict=True))
+
+    def tally(self, mailing: int) -> Mapping[str, int]:
+        """What came back of a mailing, by kind; each copy once."""
+        rows = self._conn.execute(
+            "select kind, count(*) from bounce where mailing = ? and verdict is not null and message is not null"
+            " group by kind order by 2 desc",
+            (mailing,),
+        )
+        return dict(rows.fetchall())
+
+
+def _plain(text: str) -> str:
+    """What SQLite can keep: half characters are not text."""
+    return text.encode("utf-8", "replace").decode("utf-8")
