@@ -10,10 +10,10 @@ import broadcaster
 
 HOUSE = Path(broadcaster.__file__).parent
 HANDS = {"db", "roster", "gathering", "census", "enrolment", "probe", "intake", "ledger", "mark", "doubts"}
-HANDS |= {"workspace", "lock", "transports", "engines"}
-STORY = {"courier", "press", "flows", "lots", "fence", "sending", "settling", "broadcast"}
+HANDS |= {"workspace", "lock", "transports", "engines", "inbox", "reader", "bounces"}
+STORY = {"courier", "press", "flows", "lots", "fence", "sending", "settling", "weighing", "collecting", "broadcast"}
 VOICE = {"cli", "__main__"}
-FAMILIES = {"transports", "engines"}
+FAMILIES = {"transports", "engines", "inbox"}
 HOMES = {
     "click": {"cli"},
     "premailer": {"template"},
@@ -24,6 +24,7 @@ HOMES = {
     "sqlite_utils": {"db"},
     "cryptography": {"dkim"},
     "idna": {"address"},
+    "imaplib": {"inbox"},
     "uvloop": {"cli"},
 }
 # what a worker of a fleet needs: no database, no layouts

@@ -47,6 +47,11 @@ class Workspace:
         return self.root / "subscribers" / "sender.lock"
 
     @property
+    def collecting(self) -> Path:
+        """The lock of whoever reads the configured mailboxes."""
+        return self.root / "subscribers" / "collect.lock"
+
+    @property
     def mark(self) -> Path:
         return self.root / "subscribers" / "ledger.mark"
 

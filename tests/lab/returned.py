@@ -9,12 +9,18 @@ HEAD = "Return-Path: <>\nFrom: {sender}\nTo: news@ours.example\nSubject: {subjec
 SENT = "Return-Path: <news@ours.example>\nMessage-ID: <sent@ours.example>\nFrom: News <news@ours.example>\nTo: {to}\nSubject: June\n"
 
 
-def prose(text: str, *, subject: str = "Undelivered", sender: str = "MAILER-DAEMON@mx.example", fields: str = "") -> str:
+def prose(
+    text: str, *, subject: str = "Undelivered", sender: str = "MAILER-DAEMON@mx.example", fields: str = ""
+) -> str:
     return f"{HEAD.format(sender=sender, subject=subject)}{fields}\n{text}"
 
 
 def dsn(
-    groups: str, text: str = "It could not be delivered.", *, sender: str = "MAILER-DAEMON@mx.example", to: str = "x@y.example"
+    groups: str,
+    text: str = "It could not be delivered.",
+    *,
+    sender: str = "MAILER-DAEMON@mx.example",
+    to: str = "x@y.example",
 ) -> str:
     return (
         f"{HEAD.format(sender=sender, subject='Undelivered Mail Returned to Sender')}"
@@ -26,7 +32,9 @@ def dsn(
 
 
 def group(address: str, status: str, diagnosis: str, action: str = "failed") -> str:
-    return f"Final-Recipient: rfc822; {address}\nAction: {action}\nStatus: {status}\nDiagnostic-Code: smtp; {diagnosis}\n"
+    return (
+        f"Final-Recipient: rfc822; {address}\nAction: {action}\nStatus: {status}\nDiagnostic-Code: smtp; {diagnosis}\n"
+    )
 
 
 POSTFIX = """This is the mail system at host mx.example.
@@ -106,7 +114,11 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "postfix, sender refused": (
         dsn(
-            group("ann@a.example", "5.1.0", "550 5.1.0 MXIN506 MailFrom domain is listed in Spamhaus. To be removed, see the link"),
+            group(
+                "ann@a.example",
+                "5.1.0",
+                "550 5.1.0 MXIN506 MailFrom domain is listed in Spamhaus. To be removed, see the link",
+            ),
             POSTFIX
             + "<ann@a.example>: host mx.a.example[192.0.2.1] said: 550 5.1.0 MXIN506 MailFrom\n    domain is listed in"
             " Spamhaus. To be removed, see the link (in reply to MAIL FROM\n    command)\n",
@@ -116,7 +128,8 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "postfix, user unknown at MAIL": (
         dsn(
             group("ann@a.example", "5.1.1", "550 5.1.1 User unknown"),
-            POSTFIX + "<ann@a.example>: host mx.a.example said: 550 5.1.1 User unknown (in reply to\n    MAIL FROM command)\n",
+            POSTFIX
+            + "<ann@a.example>: host mx.a.example said: 550 5.1.1 User unknown (in reply to\n    MAIL FROM command)\n",
         ),
         {"ann@a.example": "sender"},
     ),
@@ -136,13 +149,18 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
             EXIM
             + "  ann@a.example\n    SMTP error from remote mail server after RCPT TO:<ann@a.example>:\n    host mx.a.example"
             " [192.0.2.1]: 550 No Such User Here\n  bob@b.example\n    host mx.b.example [192.0.2.2]\n    SMTP error from remote"
-            " mail server after end of data:\n    550 rejected because it looks like spam\n" + EXIM_COPY + SENT.format(to="ann@a.example"),
+            " mail server after end of data:\n    550 rejected because it looks like spam\n"
+            + EXIM_COPY
+            + SENT.format(to="ann@a.example"),
             fields="X-Failed-Recipients: ann@a.example,\n  bob@b.example\nAuto-Submitted: auto-replied\n",
         ),
         {"ann@a.example": "unknown_user", "bob@b.example": "spam"},
     ),
     "exim, unrouteable": (
-        prose(EXIM + "  ann@a.example\n    Unrouteable address\n" + EXIM_COPY, fields="X-Failed-Recipients: ann@a.example\n"),
+        prose(
+            EXIM + "  ann@a.example\n    Unrouteable address\n" + EXIM_COPY,
+            fields="X-Failed-Recipients: ann@a.example\n",
+        ),
         {"ann@a.example": "unknown_user"},
     ),
     "exim, no MX lives": (
@@ -151,7 +169,9 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "exim, retry timeout": (
         prose(
-            EXIM + "  ann@a.example\n    host mx.a.example [192.0.2.1]: Connection timed out: retry timeout exceeded\n" + EXIM_COPY
+            EXIM
+            + "  ann@a.example\n    host mx.a.example [192.0.2.1]: Connection timed out: retry timeout exceeded\n"
+            + EXIM_COPY
         ),
         {"ann@a.example": "expired"},
     ),
@@ -173,7 +193,12 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
         {"ann@a.example": "delayed"},
     ),
     "qmail": (
-        prose(QMAIL + "<ann@a.example>:\nSorry, no mailbox here by that name. (#5.1.1)\n" + QMAIL_COPY + SENT.format(to="ann@a.example")),
+        prose(
+            QMAIL
+            + "<ann@a.example>:\nSorry, no mailbox here by that name. (#5.1.1)\n"
+            + QMAIL_COPY
+            + SENT.format(to="ann@a.example")
+        ),
         {"ann@a.example": "unknown_user"},
     ),
     "qmail, remote": (
@@ -231,15 +256,22 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "microsoft 365, no such recipient": (
         dsn(
-            group("ann@a.example", "5.1.10", "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient ann@a.example not found by SMTP"
-            " address lookup")
+            group(
+                "ann@a.example",
+                "5.1.10",
+                "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient ann@a.example not found by SMTP address lookup",
+            )
         ),
         {"ann@a.example": "unknown_user"},
     ),
     "microsoft 365, access denied at the edge": (
         dsn(
-            group("ann@a.example", "5.4.1", "550 5.4.1 Recipient address rejected: Access denied. AS(201806281)"
-            " [DB5EUR03FT003.eop-EUR03.prod.protection.outlook.com]")
+            group(
+                "ann@a.example",
+                "5.4.1",
+                "550 5.4.1 Recipient address rejected: Access denied. AS(201806281)"
+                " [DB5EUR03FT003.eop-EUR03.prod.protection.outlook.com]",
+            )
         ),
         {"ann@a.example": "unknown_user"},
     ),
@@ -264,16 +296,26 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "google": (
         dsn(
-            group("ann@gmail.example", "5.2.2", "552-5.2.2 The recipient's inbox is out of storage space. Please direct the\n recipient"
-            " to 552 5.2.2 https://support.google.com/mail/?p=OverQuotaPerm"),
+            group(
+                "ann@gmail.example",
+                "5.2.2",
+                "552-5.2.2 The recipient's inbox is out of storage space. Please direct the\n recipient"
+                " to 552 5.2.2 https://support.google.com/mail/?p=OverQuotaPerm",
+            ),
             "** Message not delivered **\n\nYour message couldn't be delivered to ann@gmail.example because their inbox is full,\n"
             "or it's getting too much mail right now.\n",
         ),
         {"ann@gmail.example": "full"},
     ),
     "google, a policy of theirs": (
-        dsn(group("ann@gmail.example", "5.7.26", "550-5.7.26 This mail has been blocked because the sender is unauthenticated."))
-        , {"ann@gmail.example": "authentication"},
+        dsn(
+            group(
+                "ann@gmail.example",
+                "5.7.26",
+                "550-5.7.26 This mail has been blocked because the sender is unauthenticated.",
+            )
+        ),
+        {"ann@gmail.example": "authentication"},
     ),
     "yahoo": (
         prose(
@@ -285,8 +327,14 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
         {"ann@yahoo.example": "unknown_user"},
     ),
     "yahoo, disabled": (
-        dsn(group("ann@yahoo.example", "5.0.0", "554 30 Sorry, your message to ann@yahoo.example cannot be delivered. This mailbox is"
-        " disabled (554.30).")),
+        dsn(
+            group(
+                "ann@yahoo.example",
+                "5.0.0",
+                "554 30 Sorry, your message to ann@yahoo.example cannot be delivered. This mailbox is"
+                " disabled (554.30).",
+            )
+        ),
         {"ann@yahoo.example": "disabled"},
     ),
     "domino": (
@@ -306,8 +354,11 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
         {"ann@a.example": "unknown_user"},
     ),
     "imail": (
-        prose("Unknown user: ann@a.example\n\nOriginal message follows.\n\n" + SENT.format(to="ann@a.example"), subject="Undeliverable Mail",
-              sender='"Postmaster" <postmaster@a.example>'),
+        prose(
+            "Unknown user: ann@a.example\n\nOriginal message follows.\n\n" + SENT.format(to="ann@a.example"),
+            subject="Undeliverable Mail",
+            sender='"Postmaster" <postmaster@a.example>',
+        ),
         {"ann@a.example": "unknown_user"},
     ),
     "mail.ru": (
@@ -321,12 +372,25 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
         {"ann@mail.example": "unknown_user"},
     ),
     "orange, blocked": (
-        dsn(group("ann@orange.example", "5.7.1", "550 5.7.1 Service refuse. Veuillez essayer plus tard. Service refused, please try"
-        " later. OFR006_104 [104]"), POSTFIX + "<ann@orange.example>: host smtp-in.orange.example refused to\n    talk to me: 550\n"),
+        dsn(
+            group(
+                "ann@orange.example",
+                "5.7.1",
+                "550 5.7.1 Service refuse. Veuillez essayer plus tard. Service refused, please try"
+                " later. OFR006_104 [104]",
+            ),
+            POSTFIX + "<ann@orange.example>: host smtp-in.orange.example refused to\n    talk to me: 550\n",
+        ),
         {"ann@orange.example": "policy"},
     ),
     "free": (
-        dsn(group("ann@free.example", "5.2.2", "552 5.2.2 <ann@free.example>: Boite aux lettres du destinataire pleine. Quota exceeded")),
+        dsn(
+            group(
+                "ann@free.example",
+                "5.2.2",
+                "552 5.2.2 <ann@free.example>: Boite aux lettres du destinataire pleine. Quota exceeded",
+            )
+        ),
         {"ann@free.example": "full"},
     ),
     "mimecast": (
@@ -348,8 +412,11 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
         {"ann@a.example": "unknown_user"},
     ),
     "xmail": (
-        prose("[<00>] XMail bounce: Rcpt=[ann@a.example];Error=[550 5.1.1 No such recipient]\n\n[<01>] Error sending message\n",
-              subject="Error sending message [1] from [ours.example]", sender="postmaster@ours.example"),
+        prose(
+            "[<00>] XMail bounce: Rcpt=[ann@a.example];Error=[550 5.1.1 No such recipient]\n\n[<01>] Error sending message\n",
+            subject="Error sending message [1] from [ours.example]",
+            sender="postmaster@ours.example",
+        ),
         {"ann@a.example": "unknown_user"},
     ),
     "hmailserver": (
@@ -364,12 +431,19 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
         {"ann@a.example": "unknown_user"},
     ),
     "communigate": (
-        prose("Failed to deliver to 'ann@a.example'\nSMTP module(domain a.example) reports:\n host mx.a.example says:\n 550 5.1.1"
-              " unknown user account\n", subject="Undeliverable mail: June", sender="<MAILER-DAEMON@mx.example>"),
+        prose(
+            "Failed to deliver to 'ann@a.example'\nSMTP module(domain a.example) reports:\n host mx.a.example says:\n 550 5.1.1"
+            " unknown user account\n",
+            subject="Undeliverable mail: June",
+            sender="<MAILER-DAEMON@mx.example>",
+        ),
         {"ann@a.example": "unknown_user"},
     ),
     "a sentence in French": (
-        prose("Bonjour,\n\nVotre message n'a pas pu être remis à ann@a.example : adresse inconnue.\n", subject="Échec de la remise"),
+        prose(
+            "Bonjour,\n\nVotre message n'a pas pu être remis à ann@a.example : adresse inconnue.\n",
+            subject="Échec de la remise",
+        ),
         {"ann@a.example": "unknown_user"},
     ),
     "a sentence in Arabic": (
@@ -377,13 +451,18 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
         {"ann@a.example": "full"},
     ),
     "fields in prose": (
-        prose("An error occurred while trying to deliver the mail to the following recipients:\nann@a.example\n\nTechnical report:\n\n"
-              "Reporting-MTA: dsn; out.example\n\nAction: failed\nFinal-Recipient: rfc822; ann@a.example\nDiagnostic-Code: smtp; 550"
-              " 5.1.1 user unknown\nStatus: 5.1.1\n"),
+        prose(
+            "An error occurred while trying to deliver the mail to the following recipients:\nann@a.example\n\nTechnical report:\n\n"
+            "Reporting-MTA: dsn; out.example\n\nAction: failed\nFinal-Recipient: rfc822; ann@a.example\nDiagnostic-Code: smtp; 550"
+            " 5.1.1 user unknown\nStatus: 5.1.1\n"
+        ),
         {"ann@a.example": "unknown_user"},
     ),
     "no blank line between people": (
-        dsn(group("ann@a.example", "5.1.1", "550 5.1.1 user unknown") + group("bob@b.example", "5.2.2", "552 5.2.2 full")),
+        dsn(
+            group("ann@a.example", "5.1.1", "550 5.1.1 user unknown")
+            + group("bob@b.example", "5.2.2", "552 5.2.2 full")
+        ),
         {"ann@a.example": "unknown_user", "bob@b.example": "full"},
     ),
     "a blank line in one person's fields": (

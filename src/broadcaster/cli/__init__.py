@@ -38,6 +38,8 @@ COMMANDS = {
     "resume": "control",
     "cancel": "control",
     "resolve": "resolve",
+    "collect": "collect",
+    "bounces": "bounces",
     "run": "run",
 }
 
@@ -61,7 +63,9 @@ SUMMARIES = {
     "resume": "Let a paused or held mailing go on.",
     "cancel": "Stop a mailing for good: who has not got it will not.",
     "resolve": "Settle the deliveries in doubt of MAILING.",
-    "run": "Send what is due and retry what waits: for cron.",
+    "collect": "Read returned mail: bounces, complaints, wishes to leave.",
+    "bounces": "Show what came back, the newest first: of whom, why, in whose words, and what we did.",
+    "run": "Send what is due, retry what waits, collect what came back: for cron.",
 }
 
 
@@ -112,7 +116,7 @@ def broadcaster(ctx: click.Context, directory: Path | None) -> None:
     `broadcaster init DIR` starts your own.
 
     \b
-    Exit statuses: 0 done, 1 a defect of ours, 2 wrong usage, 65 bad data, 69 no relay would talk to us,
+    Exit statuses: 0 done, 1 a defect of ours, 2 wrong usage, 65 bad data, 69 no relay or mailbox would talk to us,
     73 cannot write, 75 not finished, 77 not allowed, 78 configuration, 130 interrupted.
     """
     from broadcaster.cli.house import House

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from broadcaster.config import Config
+    from broadcaster.bounces import Bounces
+    from broadcaster.config import Config, Mailbox
     from broadcaster.courier import Consignment, Courier
     from broadcaster.db import Db
     from broadcaster.dkim import Seal
     from broadcaster.engines.local import LocalEngine
+    from broadcaster.inbox import Inbox
     from broadcaster.ledger import Ledger
     from broadcaster.links import Signer
     from broadcaster.mailing import Mailing
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from broadcaster.roster import Roster
     from broadcaster.sending import Hands
     from broadcaster.transports import Transport
+    from broadcaster.weighing import Scales
     from broadcaster.workspace import Workspace
 
 
@@ -82,6 +85,12 @@ class House:
         return Ledger(self.db)
 
     @cached_property
+    def bounces(self) -> Bounces:
+        from broadcaster.bounces import Bounces
+
+        return Bounces(self.db)
+
+    @cached_property
     def mark(self) -> Mark:
         from broadcaster.mark import Mark
 
@@ -120,6 +129,28 @@ class House:
             )
 
         return Hands(self.roster, self.ledger, self.mark, self.config, press, self.clock)
+
+    @property
+    def scales(self) -> Scales:
+        """What returned mail is weighed with."""
+        from broadcaster.effect import Patience
+        from broadcaster.weighing import Scales
+
+        of = self.config.returns
+        patience = Patience(of.hard, of.soft_mailings, of.soft_within)
+        return Scales(self.roster, self.ledger, self.bounces, self.signer, patience, self.clock)
+
+    def inbox(self, of: Mailbox) -> Inbox:
+        """A mailbox of the configuration, not opened yet."""
+        if of.kind == "imaps":
+            from broadcaster.inbox.imap import Imap
+
+            secret = functools.partial(self.workspace.secret, of.secret) if of.secret is not None else None
+            return Imap(of, secret, str(self.workspace.root))
+        from broadcaster.inbox.files import Maildir, Mbox
+
+        path = self.workspace.root / of.path
+        return Maildir(of.url, path, move=bool(of.move_to)) if of.kind == "maildir" else Mbox(of.url, path)
 
     def engine(self, courier: Courier) -> LocalEngine[Consignment]:
         """The local engine over all relays of the configuration."""

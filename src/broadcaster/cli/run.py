@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import click
 
 from broadcaster.cli.house import House
 from broadcaster.cli.say import counts, dry_run_option, dump, json_option, say
-from broadcaster.errors import Interrupted, SenderAtWork
+from broadcaster.errors import BroadcasterError, Interrupted, NotFound, SenderAtWork
+
+# mailboxes are read for so long at the most; the rest has its turn next time (seconds)
+LONGEST: Final = 60.0
 
 
 @click.command()
@@ -14,11 +19,11 @@ from broadcaster.errors import Interrupted, SenderAtWork
 @json_option
 @click.pass_context
 def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
-    """Send what is due and retry what waits: for cron.
+    """Send what is due, retry what waits, collect what came back: for cron.
 
-    Starts mailings whose time has come (or holds them when it is too late), goes on with those that were
-    interrupted, tries deferred deliveries again. Does nothing twice, may overlap, and says nothing when there is
-    nothing to say.
+    Reads the mailboxes of [returns], starts mailings whose time has come (or holds them when it is too late), goes on
+    with those that were interrupted, tries deferred deliveries again. Does nothing twice, may overlap, and says nothing
+    when there is nothing to say.
 
     \b
     Examples:
@@ -26,7 +31,7 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
       */5 * * * * broadcaster -C /srv/appeals run
 
     \b
-    Exit statuses: 0 done, or nothing was due; 69 no relay would talk to us; 75 another process is sending;
+    Exit statuses: 0 done, or nothing was due; 69 no relay or mailbox would talk to us; 75 another process is sending;
     78 configuration; 130 interrupted.
     """
     house: House = ctx.obj
@@ -46,21 +51,52 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
             say(f"due: mailing {', '.join(map(str, numbers))}")
         return
     house.ledger.saw("run", house.now)
+    # first: who has left meanwhile must not get what is due now
+    collected, trouble = _collect(house)
     broadcast.start_ripe(house.ledger, house.config, house.now)
     due = broadcast.begun(house.ledger, house.config, house.now)
-    if not due:
+    if due:
+        _send(ctx, house, [of.id for of in due], collected, as_json=as_json)
+    else:
         catch_up(house)
         if as_json:
-            dump({"mailings": []})
-        return
-    _send(ctx, house, [of.id for of in due], as_json=as_json)
+            dump({"mailings": [], **collected})
+    if trouble is not None:
+        raise trouble
 
 
-def _send(ctx: click.Context, house: House, numbers: list[int], *, as_json: bool) -> None:
+def _collect(house: House) -> tuple[dict[str, Any], BroadcasterError | None]:
+    """Read the mailboxes, unless somebody does, and not for long: what is due must not wait. What came of it."""
+    from broadcaster.cli.collect import collected, tell
+    from broadcaster.effect import Effect
+    from broadcaster.lock import Lock
+
+    boxes = house.config.returns.mailboxes
+    lock = Lock(house.workspace.collecting)
+    if not boxes or not lock.take():
+        return {}, None
+    try:
+        told, refused = collected(house, [house.inbox(of) for of in boxes], until=house.clock() + LONGEST)
+    finally:
+        lock.release()
+    # nothing has ever come where there is no Maildir yet
+    told.failures = [failure for failure in told.failures if not isinstance(failure, NotFound)]
+    if told.news or refused:
+        tell(told, refused)
+    figures = {
+        "messages": told.messages,
+        "bounces": len(told.entries),
+        "suppressed": told.effects()[Effect.SUPPRESSED],
+        "set_aside": len(told.set_aside),
+    }
+    return {"collected": figures}, next(iter(told.failures), None)
+
+
+def _send(ctx: click.Context, house: House, numbers: list[int], collected: dict[str, Any], *, as_json: bool) -> None:
     import sys
 
     from broadcaster import broadcast
-    from broadcaster.cli.send import refuse_if_nobody_talked, refuse_unbuilt, released, tell_recovered
+    from broadcaster.cli.send import refuse_if_nobody_talked, refuse_unbuilt, released, tell_recovered, weigh
     from broadcaster.lock import Lock
     from broadcaster.workspace import refuse_elsewhere
 
@@ -80,9 +116,10 @@ def _send(ctx: click.Context, house: House, numbers: list[int], *, as_json: bool
         ctx.exit(SenderAtWork.status)
     tell_recovered(house, recovered)
     turn = released(house, lock, numbers, since=since, wait=False, quiet=not sys.stderr.isatty())
+    weigh(house)
     ended = [house.ledger.mailing(number) for number in numbers]
     if as_json:
-        dump({"mailings": [of.figures() for of in ended]})
+        dump({"mailings": [of.figures() for of in ended], **collected})
     for of in ended:
         reason = f" ({of.reason})" if of.reason else ""
         say(f"mailing {of.id} of {of.statement}: {counts(of.words())}; {of.state.word}{reason}")

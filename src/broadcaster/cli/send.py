@@ -251,10 +251,18 @@ def carry(house: House, of: Mailing, *, wait: bool, as_json: bool) -> None:
         ) from None
     tell_recovered(house, recovered)
     turn = released(house, lock, [of.id], since=since, wait=wait)
+    weigh(house)
     of = house.ledger.mailing(of.id)
     if as_json:
         dump(of.figures())
     conclude(house, of, turn)
+
+
+def weigh(house: House) -> None:
+    """Who was refused as dead is not mailed again."""
+    from broadcaster.cli.collect import refusals, tell_refused
+
+    tell_refused(refusals(house))
 
 
 def released(house: House, lock: Lock, numbers: list[int], *, since: int, wait: bool, quiet: bool = False) -> Turn:

@@ -60,7 +60,7 @@ def status(
     if deliveries:
         _deliveries(house, of, _state(only), as_json=as_json)
     elif as_json:
-        dump({**of.figures(), "slowed": _slowed(house)})
+        dump({**of.figures(), "slowed": _slowed(house), "returned": dict(house.bounces.tally(of.id))})
     else:
         _told(house, of)
 
@@ -123,6 +123,8 @@ def _told(house: House, of: Mailing) -> None:
     settled = of.audience - of.open
     out(f"  {bar(settled / of.audience if of.audience else 1)} {settled:,} of {of.audience:,} settled")
     out(f"  {counts(of.words())}")
+    if returned := house.bounces.tally(of.id):
+        out(f"  came back: {counts(returned)}; `broadcaster bounces --mailing {of.id}` tells more")
     if of.left_out:
         out("  left out: " + ", ".join(f"{reason} {number:,}" for reason, number in of.left_out.items()))
     for each in _slowed(house) if of.state.word == "sending" else ():

@@ -112,6 +112,7 @@ def remove(house: House, address: str, dry_run: bool, as_json: bool) -> None:
     found = mailbox_of(address)
     with tried(house.db, dry_run=dry_run):
         was = house.roster.lift(found)
+        house.bounces.pardon(found.key)  # what came back so far is looked into
     if as_json:
         dump({"address": was.address, "reason": was.reason, "since": was.since})
     else:

@@ -39,11 +39,41 @@ def why(house: House, address: str, as_json: bool) -> None:
     of = roster.find(wanted) if barred is not None else roster.known(str(wanted))
     reason = _reason(house, wanted, of, barred)
     if as_json:
-        dump({"address": str(wanted), "why": reason, **_told(house, of, barred)})
+        dump({"address": str(wanted), "why": reason, **_told(house, of, barred), "returned": _returned(house, wanted)})
         return
     out(f"{clean(wanted.shown)} {clean(reason)}")
     if of is not None:
         _person(house, of)
+    _came_back(house, wanted)
+
+
+def _returned(house: House, wanted: Address) -> list[dict[str, Any]]:
+    """What came back of mail to this address, the newest first."""
+    from broadcaster.bounces import Wanted
+
+    names = ("at", "mailing", "kind", "action", "status", "reason", "words", "effect", "source")
+    return [{name: row[name] for name in names} for row in house.bounces.log(Wanted(key=wanted.key))]
+
+
+def _came_back(house: House, wanted: Address) -> None:
+    if not (rows := _returned(house, wanted)):
+        return
+    out()
+    table(
+        ["came back", "mailing", "kind", "status", "reason", "done", "words"],
+        (
+            (
+                moment(row["at"], house.config.time.zone),
+                row["mailing"] or "",
+                row["kind"].replace("_", " "),
+                row["status"],
+                row["reason"].replace("_", " "),
+                row["effect"],
+                row["words"][:120],
+            )
+            for row in rows
+        ),
+    )
 
 
 def _reason(house: House, wanted: Address, of: Subscriber | None, barred: Suppression | None) -> str:

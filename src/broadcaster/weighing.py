@@ -1,0 +1,258 @@
+"""What a report or a refusal does: whose copy it is about, whether that can be believed, and what follows.
+
+A report is believed only with a token that was signed here, for the purpose that the place where it stands has, of a
+copy that was handed over not too long ago; and once. All else is written down for staff, and changes nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from broadcaster import verdict
+from broadcaster.address import Address
+from broadcaster.bounces import Entry
+from broadcaster.delivery import About, Event, Reply, Stage, State, judge
+from broadcaster.effect import ARRIVED, EXPIRES, FAILED, OURS, TELLING, Effect, Past, Patience, failed, main
+from broadcaster.errors import AddressError
+from broadcaster.ledger import Copy
+from broadcaster.links import Purpose
+from broadcaster.reasons import REASONS
+from broadcaster.returns import Action, Kind, Notice, Returned, Traces
+
+if TYPE_CHECKING:
+    from broadcaster.bounces import Bounces
+    from broadcaster.ledger import Ledger, Refusal
+    from broadcaster.links import Signer
+    from broadcaster.roster import Roster
+    from broadcaster.subscriber import Subscriber
+
+# a token as it may stand in an address that others have rewritten, in a subject or in a link
+_TOKEN: Final = re.compile(r"(?<![A-Za-z2-7])[A-Za-z2-7]{26,39}(?![A-Za-z2-7])")
+# texts in one place, and letters in one text, that are looked at
+_TEXTS, _LETTERS = 50, 1000
+LOT: Final = 500
+# people whom a report may speak of
+NOTICES: Final = 100
+
+# where a relay's reply came, as the words of reports have it
+_STAGES: Final = {
+    Stage.RCPT: verdict.Stage.RCPT,
+    Stage.DATA: verdict.Stage.DATA,
+    Stage.DOT: verdict.Stage.DATA,
+    Stage.MAIL: verdict.Stage.MAIL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """What reports are weighed with. `clock`: seconds since the epoch."""
+
+    roster: Roster
+    ledger: Ledger
+    bounces: Bounces
+    signer: Signer
+    patience: Patience
+    clock: Callable[[], float]
+
+    @property
+    def now(self) -> int:
+        return int(self.clock())
+
+
+def whose(traces: Traces, signer: Signer) -> tuple[int, Purpose] | None:
+    """The copy that a token of ours names, the most trusted place first, and what that token is for."""
+    places = (
+        (Purpose.RETURN, traces.return_paths),
+        (Purpose.MESSAGE, traces.message_ids),
+        (Purpose.LEAVE, traces.leaves),
+        (Purpose.ENVELOPE, traces.envelope_ids),
+    )
+    for purpose, texts in places:
+        for text in texts[:_TEXTS]:
+            for token in _TOKEN.findall(text[:_LETTERS]):
+                if (delivery := signer.read(purpose, token)) is not None:
+                    return delivery, purpose
+    return None
+
+
+def weigh(scales: Scales, returned: Returned, source: str, message: int | None) -> list[Entry]:
+    """Write down what a report says of each recipient, and do what follows. Inside a transaction."""
+    found = whose(returned.traces, scales.signer)
+    copy = scales.ledger.copy(found[0]) if found else None
+    notices = returned.notices[:NOTICES]
+    if copy is None:
+        entries = [Entry(source, each, _untied(each), scales.now) for each in notices]
+    else:
+        entries = _Report(scales, copy, source).entries(notices)
+    for entry in entries:
+        scales.bounces.write(entry, message)
+    return entries
+
+
+def _untied(notice: Notice) -> Effect:
+    """What is tied to no copy of ours may be forged, or a report of somebody's own mail."""
+    telling = failed(notice) or notice.kind in (Kind.COMPLAINT, Kind.UNSUBSCRIBE) or notice.reason in TELLING
+    return Effect.ADVICE if telling else Effect.NOTED
+
+
+@dataclass(slots=True)
+class _Report:
+    """One report, tied to one copy."""
+
+    scales: Scales
+    copy: Copy
+    source: str
+
+    def entries(self, notices: Sequence[Notice]) -> list[Entry]:
+        person = self.scales.roster.people([self.copy.subscriber]).get(self.copy.subscriber)
+        key = Address.parse(person.address).key if person else ""
+        folded = [each._replace(recipient=_key(each.recipient), also=tuple(map(_key, each.also))) for each in notices]
+        chosen = main(folded, key) if notices else -1
+        entries = []
+        for number, stated in enumerate(notices):
+            # a complaint often names nobody: the copy does
+            notice = stated if stated.recipient or person is None else stated._replace(recipient=person.address)
+            if number != chosen:
+                entries.append(self._entry(notice, Effect.NOTED))
+            elif failed(notice):
+                named = key in (folded[number].recipient, *folded[number].also)
+                entries.append(self._failed(notice, person, named=named))
+            elif person is not None and notice.kind in (Kind.COMPLAINT, Kind.UNSUBSCRIBE):
+                entries.append(self._wish(notice, person))
+            else:
+                entries.append(self._entry(notice, Effect.ADVICE if notice.reason in TELLING else Effect.NOTED))
+        return entries
+
+    def _entry(self, notice: Notice, effect: Effect, heard: str | None = None, key: str | None = None) -> Entry:
+        at, copy = self.scales.now, self.copy
+        return Entry(self.source, notice, effect, at, copy.mailing, copy.delivery, key, heard, copy.sent)
+
+    def _failed(self, notice: Notice, person: Subscriber | None, *, named: bool) -> Entry:
+        """It did not arrive."""
+        scales, copy = self.scales, self.copy
+        if copy.sent is None or copy.sent < scales.now - EXPIRES:
+            # never handed over, or so long ago that nobody reports on it any more
+            return self._entry(notice, Effect.ADVICE)
+        if scales.bounces.heard(copy.delivery, "failed"):
+            return self._entry(notice, Effect.REPEATED)
+        scales.ledger.shift(copy.mailing, [copy.delivery], Event.BOUNCE)
+        if person is None:
+            return self._entry(notice, Effect.NOTED, "failed")
+        # a person who was changed since may have had another address then: only one that is named is charged
+        if not named and scales.roster.changed(person.id) > copy.sent:
+            return self._entry(notice, Effect.ADVICE, "failed")
+        return charged(scales, self._entry(notice, Effect.NOTED, "failed"), person)
+
+    def _wish(self, notice: Notice, person: Subscriber) -> Entry:
+        """A complaint, or a wish to leave. Those never expire: whoever has the copy may still say so."""
+        scales, copy = self.scales, self.copy
+        heard = str(notice.kind)
+        key = Address.parse(person.address).key
+        if scales.bounces.heard(copy.delivery, heard):
+            return self._entry(notice, Effect.REPEATED)
+        if notice.kind is Kind.COMPLAINT:
+            done = Effect.SUPPRESSED if _complained(scales, person, copy.mailing) else Effect.NOTED
+            return self._entry(notice, done, heard, key)
+        lists = [each for each in scales.roster.lists() if each.id == copy.list]
+        left = scales.roster.leave(person, lists, f"wrote to leave, after mailing {copy.mailing}")
+        return self._entry(notice, Effect.LEFT if left else Effect.NOTED, heard, key)
+
+
+def _key(text: str) -> str:
+    """An address as we compare them."""
+    try:
+        return Address.parse(text).key
+    except AddressError:
+        return text.lower()
+
+
+def _complained(scales: Scales, person: Subscriber, mailing: int) -> bool:
+    """All lists, at once (RFC 6650 §4). It outweighs a bounce: who lifts that must see it."""
+    address = Address.parse(person.address)
+    barred = scales.roster.suppression(address)
+    if barred is not None and barred.reason == "bounced":
+        scales.roster.lift(address)
+    return scales.roster.suppress(address, "complained", f"about mailing {mailing}")
+
+
+def charged(scales: Scales, entry: Entry, person: Subscriber) -> Entry:
+    """The entry of a copy that did not arrive, with what follows for its address."""
+    notice, address = entry.notice, Address.parse(person.address)
+    assert entry.mailing is not None
+    assert entry.sent is not None
+    if notice.reason in OURS:
+        return _with(entry, Effect.WARNED, address.key)
+    if scales.roster.suppression(address) is not None:
+        return _with(entry, Effect.NOTED, address.key)
+    past = [*scales.bounces.counted(address.key), Past(notice.kind, entry.mailing, entry.sent)]
+    arrived = 0
+    if scales.patience.over(past, 0):
+        arrived = scales.ledger.arrived(person.id, scales.now - ARRIVED)
+    if not scales.patience.over(past, arrived):
+        return _with(entry, Effect.COUNTED, address.key, counts=True)
+    said = " ".join(word for word in (notice.status, notice.reason.replace("_", " ")) if word)
+    scales.roster.suppress(address, "bounced", f"mailing {entry.mailing}: {said or notice.words[:80]}")
+    return _with(entry, Effect.SUPPRESSED, address.key, counts=True)
+
+
+def _with(entry: Entry, effect: Effect, key: str, *, counts: bool = False) -> Entry:
+    return replace(entry, effect=effect, key=key, counts=counts)
+
+
+# what relays said while sending
+
+
+def weigh_refusals(scales: Scales) -> list[Entry]:
+    """What was refused while sending, weighed as reports are. Not while somebody sends: he may yet pardon it.
+
+    About people it is only what a relay says that has accepted something in the same mailing: one that refuses
+    everybody refuses us.
+    """
+    entries: list[Entry] = []
+    after = 0
+    while found := scales.ledger.refusals(after, LOT):
+        after = found[-1].delivery
+        with scales.ledger.db.atomic(durable=True):
+            entries.extend(_refused(scales, found))
+    return entries
+
+
+def _refused(scales: Scales, found: Sequence[Refusal]) -> Iterator[Entry]:
+    took = {pair: scales.ledger.took(*pair) for pair in {(each.mailing, each.relay) for each in found}}
+    done = []
+    for each in found:
+        believed = took[each.mailing, each.relay]
+        if not believed and not each.over:
+            continue
+        done.append(each.delivery)
+        if scales.bounces.heard(each.delivery, "failed"):
+            continue
+        entry = _weighed(scales, each, believed=believed)
+        if entry is not None:
+            scales.bounces.write(entry, None)
+            yield entry
+    scales.ledger.weighed(done)
+
+
+def _weighed(scales: Scales, each: Refusal, *, believed: bool) -> Entry | None:
+    copy = scales.ledger.copy(each.delivery)
+    assert copy is not None
+    assert copy.state is State.REJECTED
+    person = scales.roster.people([copy.subscriber]).get(copy.subscriber)
+    if person is None:
+        return None
+    stage = Stage(each.stage)
+    said = verdict.judge(verdict.read(f"{each.code} {each.reply}", _STAGES.get(stage, verdict.Stage.CONNECT)))
+    kind = REASONS[said.reason].kind if said.reason in REASONS else Kind.UNKNOWN
+    words = f"{each.code} {each.reply}"
+    notice = Notice(kind, Action.FAILED, person.address, (), said.status, said.reason, words[:500])
+    source, at = f"relay {each.relay}", scales.now
+    entry = Entry(source, notice, Effect.NOTED, at, copy.mailing, copy.delivery, None, "failed", each.at)
+    about = judge(Reply(stage, each.code, each.reply)).about
+    person_alone = kind is Kind.HARD or (kind in FAILED and about is About.PERSON)
+    if not believed or scales.roster.changed(person.id) > each.at:
+        return entry
+    return charged(scales, entry, person) if person_alone or notice.reason in OURS else entry
