@@ -80,8 +80,8 @@ class Postfix:
 
 
 @contextlib.contextmanager
-def relaying(onward: int) -> Iterator[Postfix]:
-    """A Postfix that hands everything on to a port of loopback."""
+def relaying(onward: int, main: str = "", master: str = "") -> Iterator[Postfix]:
+    """A Postfix that hands everything on to a port of loopback. `main`, `master`: what its configuration has besides."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
@@ -93,8 +93,8 @@ def relaying(onward: int) -> Iterator[Postfix]:
             (root / name).mkdir(mode=0o755)
         shutil.chown(root / "data", "postfix")
         values = {"root": root, "port": port, "onward": onward, "daemons": DAEMONS}
-        (root / "etc/main.cf").write_text(MAIN.format(**values))
-        (root / "etc/master.cf").write_text(MASTER.format(**values))
+        (root / "etc/main.cf").write_text(MAIN.format(**values) + main)
+        (root / "etc/master.cf").write_text(MASTER.format(**values) + master)
         run("start", root)
         try:
             relay = Postfix(port, root / "mail.log")
