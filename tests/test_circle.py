@@ -1,4 +1,4 @@
-"""The full circle, with a real Postfix and a real Dovecot: out, refused, put off, bounced, back, read, acted on, told."""
+"""The full circle, with a real Postfix and a real Dovecot: out, refused, put off, bounced, back, acted on, told."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def _collect(
     waiting: list[_Read] = []
     for lot in _lots(inbox.messages(place, known)):
         number += len(lot)
-        progress(inbox.url or lot[0].source, number)
+        progress(inbox.name, number)
         reads = _read(scales, reader, lot)
         if trial is not None:
             waiting.extend(reads)

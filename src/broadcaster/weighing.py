@@ -34,8 +34,6 @@ _TOKEN: Final = re.compile(r"(?<![A-Za-z2-7])[A-Za-z2-7]{26,39}(?![A-Za-z2-7])")
 # texts in one place, and letters in one text, that are looked at
 _TEXTS, _LETTERS = 50, 1000
 LOT: Final = 500
-# people whom a report may speak of
-NOTICES: Final = 100
 
 # where a relay's reply came, as the words of reports have it
 _STAGES: Final = {
@@ -82,7 +80,7 @@ def weigh(scales: Scales, returned: Returned, source: str, message: int | None) 
     """Write down what a report says of each recipient, and do what follows. Inside a transaction."""
     found = whose(returned.traces, scales.signer)
     copy = scales.ledger.copy(found[0]) if found else None
-    notices = returned.notices[:NOTICES]
+    notices = returned.notices
     if copy is None:
         entries = [Entry(source, each, _untied(each), scales.now) for each in notices]
     else:

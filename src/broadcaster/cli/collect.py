@@ -111,12 +111,12 @@ def _named(house: House, sources: Sequence[str]) -> list[Inbox]:
     """What the command line names; a mailbox of the configuration by its url."""
     from broadcaster.inbox.files import Files, Stream
 
-    boxes = {of.url: of for of in house.config.returns.mailboxes}
+    boxes = house.config.returns.mailboxes
     found: list[Inbox] = []
     for source in dict.fromkeys(sources):
         kind, _, path = source.partition(":")
-        if source in boxes:
-            found.append(house.inbox(boxes[source]))
+        if of := [each for each in boxes if each.url == source]:
+            found.extend(map(house.inbox, of))
         elif source == "-":
             found.append(Stream(sys.stdin.buffer))
         elif source.startswith("imaps://"):
@@ -163,6 +163,10 @@ def shown(entry: Entry) -> dict[str, Any]:
 
 def tell(told: Collected, refused: Sequence[Entry], *, dry_run: bool = False) -> None:
     """What came of it, in one line that names the next command; then what staff must mend."""
+    if not told.messages and not told.set_aside:
+        say("nothing new came back")
+        tell_refused(refused)
+        return
     kinds = Counter(str(entry.notice.kind).replace("_", " ") for entry in told.entries)
     effects = {str(effect): number for effect, number in told.effects().most_common()}
     words = f"{count(told.messages, 'message')}: {counts(dict(kinds.most_common()))}"
@@ -173,8 +177,29 @@ def tell(told: Collected, refused: Sequence[Entry], *, dry_run: bool = False) ->
     say(words)
     tell_refused(refused)
     for aside in told.set_aside:
-        warn(f"{aside.source}: {aside.why}; it is set aside", "it is kept; please report this, without addresses")
+        warn(
+            f"{clean(aside.source)}: {aside.why}; it is set aside", "it is kept; please report this, without addresses"
+        )
     _warn(told.entries)
+    _advise(told.entries)
+
+
+def _advise(entries: Sequence[Entry]) -> None:
+    """Wishes and complaints that name no copy of ours: nobody was changed, and somebody must look."""
+    from broadcaster.effect import Effect
+    from broadcaster.returns import Kind
+
+    for kind, one, many in (
+        (Kind.UNSUBSCRIBE, "wish to leave", "wishes to leave"),
+        (Kind.COMPLAINT, "complaint", "complaints"),
+    ):
+        number = sum(entry.effect is Effect.ADVICE and entry.notice.kind is kind for entry in entries)
+        if number:
+            warn(
+                f"{count(number, one, many)} without proof of whose copy it is about: nobody was changed",
+                f"`broadcaster bounces --effect advice --kind {kind}` names them;"
+                " `subscribers unsubscribe ADDRESS` obeys",
+            )
 
 
 def tell_refused(refused: Sequence[Entry]) -> None:

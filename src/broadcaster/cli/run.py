@@ -8,10 +8,12 @@ import click
 
 from broadcaster.cli.house import House
 from broadcaster.cli.say import counts, dry_run_option, dump, json_option, say
-from broadcaster.errors import BroadcasterError, Interrupted, NotFound, SenderAtWork
+from broadcaster.errors import BroadcasterError, Interrupted, MailboxUnavailable, NotFound, SenderAtWork
 
 # mailboxes are read for so long at the most; the rest has its turn next time (seconds)
 LONGEST: Final = 60.0
+# a mailbox may be away for so long before somebody is told (seconds)
+AWAY: Final = 3600
 
 
 @click.command()
@@ -79,8 +81,9 @@ def _collect(house: House) -> tuple[dict[str, Any], BroadcasterError | None]:
         told, refused = collected(house, [house.inbox(of) for of in boxes], until=house.clock() + LONGEST)
     finally:
         lock.release()
-    # nothing has ever come where there is no Maildir yet
-    told.failures = [failure for failure in told.failures if not isinstance(failure, NotFound)]
+    if not any(isinstance(failure, MailboxUnavailable) for failure in told.failures):
+        house.ledger.saw("collect", house.now)
+    told.failures = [failure for failure in told.failures if not _passes(house, failure)]
     if told.news or refused:
         tell(told, refused)
     figures = {
@@ -90,6 +93,12 @@ def _collect(house: House) -> tuple[dict[str, Any], BroadcasterError | None]:
         "set_aside": len(told.set_aside),
     }
     return {"collected": figures}, next(iter(told.failures), None)
+
+
+def _passes(house: House, failure: BroadcasterError) -> bool:
+    """Whether cron need not tell: nothing has come yet, or a mailbox is away for less than an hour."""
+    away = isinstance(failure, MailboxUnavailable) and (house.ledger.seen("collect") or 0) > house.now - AWAY
+    return away or isinstance(failure, NotFound)
 
 
 def _send(ctx: click.Context, house: House, numbers: list[int], collected: dict[str, Any], *, as_json: bool) -> None:

@@ -12,8 +12,8 @@ import hashlib
 from collections.abc import Container, Iterator
 from typing import Final, NamedTuple, Protocol
 
-# as much of a message is read: a report says what it has to say first, and what was returned comes last
-LARGEST: Final = 1 << 20
+# as much of a message is read (octets): a report says what it has to say first, and what was returned comes last
+LARGEST: Final = 1 << 18
 
 
 class Place(NamedTuple):
@@ -39,8 +39,12 @@ class Found(NamedTuple):
 
 
 class Inbox(Protocol):
-    """A place that messages are read from. With an empty `url` nothing is remembered of it but its messages."""
+    """A place that messages are read from. `name`: as a person is told; `url`: what it is remembered by.
 
+    With an empty `url` nothing is remembered of it but its messages.
+    """
+
+    name: str
     url: str
 
     def messages(self, place: Place, known: Container[str]) -> Iterator[Found]:

@@ -36,7 +36,7 @@ class Maildir:
     """A Maildir: `new` and `cur`. With `move`, what is understood goes from `new` to `cur`, as read."""
 
     def __init__(self, url: str, path: Path, *, move: bool = False) -> None:
-        self.url = url
+        self.name = self.url = url
         self._path = path
         self._move = move
 
@@ -105,8 +105,8 @@ class Mbox:
 
     def __init__(self, url: str, path: Path, source: str = "") -> None:
         self.url = url
+        self.name = self._source = source or path.name
         self._path = path
-        self._source = source or path.name
 
     def messages(self, place: Place, known: Container[str]) -> Iterator[Found]:
         if self.url and not self._path.exists():
@@ -135,7 +135,7 @@ class Files:
 
     def __init__(self, path: Path, source: str) -> None:
         self._path = path
-        self._source = source
+        self.name = self._source = source
 
     def messages(self, place: Place, known: Container[str]) -> Iterator[Found]:
         try:
@@ -175,6 +175,7 @@ class Files:
 class Stream:
     """Standard input: one message, as a mail server pipes it, or an mbox."""
 
+    name = "-"
     url = ""
 
     def __init__(self, file: BinaryIO) -> None:

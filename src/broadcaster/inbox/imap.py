@@ -37,7 +37,9 @@ class Imap:
         self, of: Mailbox, secret: Callable[[], str] | None, folder: str, *, patience: float = PATIENCE
     ) -> None:
         """`secret` gives the password or token; a relative ca_file is below `folder`."""
-        self.url = of.url
+        self.name = of.url
+        # two people may have an INBOX on one server
+        self.url = f"{of.url} {of.user}"
         self._of = of
         self._secret = secret
         self._folder = folder
@@ -60,7 +62,7 @@ class Imap:
                 found = self._fetched(connection, some)
             for uid in some:
                 if uid in found:
-                    yield Found(f"{self.url};UID={uid}", found[uid], str(uid), Place(validity, uid))
+                    yield Found(f"{self.name};UID={uid}", found[uid], str(uid), Place(validity, uid))
 
     def names(self) -> list[str] | None:
         return None
@@ -76,7 +78,7 @@ class Imap:
                 self._connection.create(target)
                 said, words = self._connection.uid("MOVE", found.name, target)
             if said != "OK":
-                raise ConfigError(f"{self._of.move_to!r}: nothing can be moved there{_code(words)}", where=self.url)
+                raise ConfigError(f"{self._of.move_to!r}: nothing can be moved there{_code(words)}", where=self.name)
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -95,11 +97,11 @@ class Imap:
         moving = bool(self._of.move_to)
         said, words = self._connection.select(_quoted(self._of.path), readonly=not moving)
         if said != "OK":
-            raise ConfigError(f"there is no folder {self._of.path!r}{_code(words)}", where=self.url)
+            raise ConfigError(f"there is no folder {self._of.path!r}{_code(words)}", where=self.name)
         if moving and not self._moves:
             raise ConfigError(
                 "this server cannot move messages (RFC 6851)",
-                where=f"{self.url}: move_to",
+                where=f"{self.name}: move_to",
                 hint="take move_to out: nothing needs to be moved; we never delete",
             )
         return self._connection, int(words[0] or 0)
@@ -109,7 +111,9 @@ class Imap:
         of = self._of
         if self._secret is None:
             raise ConfigError(
-                "has no user and no password", where=self.url, hint='write { url = …, user = "…", password_file = "…" }'
+                "has no user and no password",
+                where=self.name,
+                hint='write { url = …, user = "…", password_file = "…" }',
             )
         secret = self._secret()
         connection = imaplib.IMAP4_SSL(
@@ -141,13 +145,15 @@ class Imap:
         except (imaplib.IMAP4.error, UnicodeEncodeError) as error:
             # what it says may repeat what we said
             kind = "token" if of.secret.token else "password"
-            raise MailboxUnavailable(f"does not take this user and {kind}{_code(str(error))}", where=self.url) from None
+            raise MailboxUnavailable(
+                f"does not take this user and {kind}{_code(str(error))}", where=self.name
+            ) from None
 
     def _sizes(self, connection: imaplib.IMAP4_SSL, last: int) -> list[tuple[int, int]]:
         """UID and size of all that came since, ascending."""
         said, lines = connection.uid("FETCH", f"{last + 1}:*", "(UID RFC822.SIZE)")
         if said != "OK":
-            raise MailboxUnavailable(f"does not say what is there{_code(lines)}", where=self.url)
+            raise MailboxUnavailable(f"does not say what is there{_code(lines)}", where=self.name)
         found = []
         for line in lines:
             text = line if isinstance(line, bytes) else b""
@@ -160,7 +166,7 @@ class Imap:
         """The beginning of each message; one that was moved away meanwhile is missing."""
         said, parts = connection.uid("FETCH", ",".join(map(str, uids)), f"(UID BODY.PEEK[]<0.{LARGEST}>)")
         if said != "OK":
-            raise MailboxUnavailable(f"does not give its messages{_code(parts)}", where=self.url)
+            raise MailboxUnavailable(f"does not give its messages{_code(parts)}", where=self.name)
         found: dict[int, bytes] = {}
         for part, behind in zip(parts, [*parts[1:], b""], strict=True):
             if isinstance(part, tuple):
@@ -178,13 +184,13 @@ class Imap:
         except ssl.SSLCertVerificationError as error:
             raise MailboxUnavailable(
                 f"its certificate is not to be trusted: {error.verify_message}",
-                where=self.url,
+                where=self.name,
                 hint="ca_file names the certificate of an authority of your own",
             ) from None
         except OSError as error:
-            raise MailboxUnavailable((error.strerror or str(error)).lower(), where=self.url) from None
+            raise MailboxUnavailable((error.strerror or str(error)).lower(), where=self.name) from None
         except imaplib.IMAP4.error as error:
-            raise MailboxUnavailable(f"the conversation broke off: {str(error)[:200]}", where=self.url) from None
+            raise MailboxUnavailable(f"the conversation broke off: {str(error)[:200]}", where=self.name) from None
 
 
 def _some(waiting: list[tuple[int, int]]) -> tuple[list[int], list[tuple[int, int]]]:
