@@ -23,10 +23,11 @@ _STATUS_PARTS: Final = ("message/delivery-status", "message/global-delivery-stat
 _HEADS: Final = ("text/rfc822-headers", "message/rfc822-headers", "message/global-headers")
 _FOR: Final = re.compile(r"\bfor\s{1,4}<?([^\s<>;@]{1,64}@[\w.-]{1,255})")
 _WARNING: Final = (
-    "this is a warning message only", "this is a warning only", "you do not need to resend your message", "will be retried",
-    "has been delayed", "is delayed for more", "is being delayed", "temporary failure report", "still being retried",
-    "delivery is delayed", "not yet been delivered", "will keep trying", "no action is required on your part",
-    "hasn't been delivered yet", "delivery incomplete", "wurde noch nicht zugestellt", "verzögert", "retardé", "aplazad",
+    "this is a warning message only", "this is a warning only", "you do not need to resend your message",
+    "will be retried", "has been delayed", "is delayed for more", "is being delayed", "temporary failure report",
+    "still being retried", "delivery is delayed", "not yet been delivered", "will keep trying",
+    "no action is required on your part", "hasn't been delivered yet", "delivery incomplete",
+    "wurde noch nicht zugestellt", "verzögert", "retardé", "aplazad",
 )  # fmt: skip
 
 
@@ -54,7 +55,9 @@ class Report:
         """The heads of what was returned, where they can be told."""
         found = [part for part in self.parts if part.depth == 1 and part.message]
         found += [
-            Part(fields(part.text.encode("utf-8", "replace")), b"", 1, True) for part in self.parts if part.type in _HEADS
+            Part(fields(part.text.encode("utf-8", "replace")), b"", 1, True)
+            for part in self.parts
+            if part.type in _HEADS
         ]
         quoted = self.text.returned.partition("\n")[2].lstrip("\n -=*_")
         return found or [Part(fields(quoted.encode("utf-8", "replace")), b"", 1, True)]
@@ -120,7 +123,11 @@ def machine(report: Report) -> tuple[Notice, ...]:
 
 
 def _fielded(part: Part) -> bool:
-    return part.type.startswith(("text/", "application/octet", "message/")) and part.type not in _HEADS and dsn.looks_like(part.text[:20_000])
+    return (
+        part.type.startswith(("text/", "application/octet", "message/"))
+        and part.type not in _HEADS
+        and dsn.looks_like(part.text[:20_000])
+    )
 
 
 def _of_group(report: Report, group: Group, *, alone: bool) -> list[Notice]:
@@ -220,8 +227,9 @@ def in_prose(report: Report) -> tuple[Notice, ...]:
     if not mentions:
         mentions = [Mention("", (), report.text.said)] if _bare(report) else []
     found = []
+    stage = report.words.stage if len(mentions) == 1 else Stage.NONE
     for mention in mentions[: prose.RECIPIENTS]:
-        said = verdict.read(mention.words)
+        said = verdict.read(mention.words, stage)
         judged = verdict.judge(said, "", action, report.words)
         found.append(_notice(action, mention.address, mention.also, judged, mention.words))
     return tuple(_merged(found))
@@ -229,4 +237,6 @@ def in_prose(report: Report) -> tuple[Notice, ...]:
 
 def _bare(report: Report) -> bool:
     """Whether it is certainly a report, though it names nobody."""
-    return report.top.type == "multipart/report" or any(part.type in _STATUS_PARTS for part in report.parts if not part.depth)
+    return report.top.type == "multipart/report" or any(
+        part.type in _STATUS_PARTS for part in report.parts if not part.depth
+    )

@@ -19,7 +19,9 @@ BLOCK: Final = 3000  # letters of the words about one recipient
 _ATEXT: Final = r"\w.!#$%&'*+/=?^`{|}~-"
 ADDRESS: Final = re.compile(rf"(?<![{_ATEXT}])[{_ATEXT}]++@[\w.-]++")
 # what may stand before an address that begins a line: a bullet, a quotation, a reply code
-_HEAD: Final = re.compile(r"[\s<>\"'`*•·#(\[{=:|.,;-]*+(?:\d{1,3}[).]\s)?(?:[245]\d\d[ -](?:[245]\.\d\.\d{1,3}\s)?[\s<\"']*+)?")
+_HEAD: Final = re.compile(
+    r"[\s<>\"'`*•·#(\[{=:|.,;-]*+(?:\d{1,3}[).]\s)?(?:[245]\d\d[ -](?:[245]\.\d\.\d{1,3}\s)?[\s<\"']*+)?"
+)
 _CODE: Final = re.compile(r"^[\s>]{0,4}[245]\d\d[ -]")
 _HEADER: Final = re.compile(
     r"^[\s>|]{0,6}(received|return-path|dkim-signature|delivered-to|x-original-to|mime-version|message-id|content-type"
@@ -57,16 +59,17 @@ _NO_COPIES: Final = (
 
 # Before an address at the end of a clause; small letters, the last words of what stands before.
 _LEADS: Final = (
-    " to", " for", " recipient", " recipients", " user", " address", " mailbox", " account", " addressed to", "rcpt to", "rcpt",
-    " destination", " addressee", " member", " an", " à", " für", " an die adresse", " para", " a", " al", " per",
-    " кому", " адресу", " destinataire", " destinatario", " empfänger", " destinatário", " получатель", " alıcı",
-    " إلى", " به", "宛先", "受信者", "收件人", " at", " email", " e-mail", " nach", " with", " errors", " addresses",
+    " to", " for", " recipient", " recipients", " user", " address", " mailbox", " account", " addressed to",
+    "rcpt to", "rcpt", " destination", " addressee", " member", " an", " à", " für", " an die adresse", " para", " a",
+    " al", " per", " кому", " адресу", " destinataire", " destinatario", " empfänger", " destinatário", " получатель",
+    " alıcı", " إلى", " به", "宛先", "受信者", "收件人", " at", " email", " e-mail", " nach", " with", " errors",
+    " addresses",
 )  # fmt: skip
 _CONTACTS: Final = (
-    "contact", "assistance", "support", "help", "question", "send mail to", "send email to", "send an email", "write to",
-    "report this", "forward", "abuse", "reply", "from:", "sender", "from <", "sent by", "mail from", "absender",
-    "envelope-from", "message-id:", "subject:", "reporting-mta", "expéditeur", "remitente", "mittente", "отправител",
-    "you (", "received", "on behalf of", "x-postfix-sender", "return-path", "問い合わせ", "ご連絡",
+    "contact", "assistance", "support", "help", "question", "send mail to", "send email to", "send an email",
+    "write to", "report this", "forward", "abuse", "reply", "from:", "sender", "from <", "sent by", "mail from",
+    "absender", "envelope-from", "message-id:", "subject:", "reporting-mta", "expéditeur", "remitente", "mittente",
+    "отправител", "you (", "received", "on behalf of", "x-postfix-sender", "return-path", "問い合わせ", "ご連絡",
 )  # fmt: skip
 _STAFF: Final = ("postmaster@", "support@", "abuse@", "mailer-daemon@", "helpdesk@", "admin@", "noreply@", "no-reply@")
 
@@ -212,7 +215,9 @@ _EXPANSION: Final = re.compile(
 
 
 def _expanded(block: list[str], address: str) -> list[str]:
-    if not any(word in line.lower() for line in block for word in ("expanded", "generated", "forwarded", "alias", "originally")):
+    if not any(
+        word in line.lower() for line in block for word in ("expanded", "generated", "forwarded", "alias", "originally")
+    ):
         return []
     found = (clean(each[1]) for each in _EXPANSION.finditer("\n".join(block)[:BLOCK]))
     return [each for each in found if each and each != address]

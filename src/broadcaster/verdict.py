@@ -32,10 +32,14 @@ _CODED: Final = re.compile(r"(?<![\d.])([245]\d\d)[ -]{1,2}['\"(]?([245]\.\d\.\d
 _CODE: Final = re.compile(r"(?<![\d.#+:/=-])([45][0-5]\d)(?=[\s:'\"-]|$)(?!\.\d)")
 _ADDRESS: Final = re.compile(r"<?(?<![\w.+=-])[\w.+=-]++@[\w.-]++>?")
 _LINK: Final = re.compile(r"https?://\S++", re.IGNORECASE)
-_NUMBERS: Final = re.compile(r"(?<![\d.])[245]\d\d[ -](?:#?[245]\.\d\.\d{1,3}\b)?|(?<![\d.])#?[245]\.\d\.\d{1,3}\b(?!\.)")
+_NUMBERS: Final = re.compile(
+    r"(?<![\d.])[245]\d\d[ -](?:#?[245]\.\d\.\d{1,3}\b)?|(?<![\d.])#?[245]\.\d\.\d{1,3}\b(?!\.)"
+)
 _SPACES: Final = re.compile(r"\s++")
 # names of hosts hold words that nobody said; Exchange's and programs' are words
-_HOST: Final = re.compile(r"(?<![\w.-])(?![\d.]++(?![\w.-]))(?!RESOLVER|STOREDRV|mail\.local)[a-z0-9-]++(?:\.[a-z0-9-]++)++")
+_HOST: Final = re.compile(
+    r"(?<![\w.-])(?![\d.]++(?![\w.-]))(?!RESOLVER|STOREDRV|mail\.local)[a-z0-9-]++(?:\.[a-z0-9-]++)++"
+)
 
 # Where a report says at which command it was; the first that is found. Of what the MTA itself says, not the server.
 _STAGES: Final[tuple[tuple[str, Stage], ...]] = (
@@ -89,10 +93,15 @@ _STAGES: Final[tuple[tuple[str, Stage], ...]] = (
     ("smtp command data", Stage.DATA),
     ("smtp command rcpt", Stage.RCPT),
     ("smtp command mail", Stage.MAIL),
-    ("this is the mail delivery agent at messagelabs", Stage.RCPT),  # which asks for each recipient while it takes the mail
+    (
+        "this is the mail delivery agent at messagelabs",
+        Stage.RCPT,
+    ),  # which asks for each recipient while it takes the mail
 )
 # a transcript's last command before the server's answer
-_COMMAND: Final = re.compile(r"(?:>>>|sent <<<|sent:|command:|=>|\bc:)\s{0,3}(mail|rcpt|data|ehlo|helo|lhlo|\.(?=\s|$)|bdat)", re.IGNORECASE)
+_COMMAND: Final = re.compile(
+    r"(?:>>>|sent <<<|sent:|command:|=>|\bc:)\s{0,3}(mail|rcpt|data|ehlo|helo|lhlo|\.(?=\s|$)|bdat)", re.IGNORECASE
+)
 _COMMANDS: Final = {"mail": Stage.MAIL, "rcpt": Stage.RCPT, "ehlo": Stage.CONNECT, "helo": Stage.CONNECT}
 
 
@@ -141,7 +150,8 @@ def staged(text: str) -> Stage:
 
 
 def judge(words: Words, field: str = "", action: Action = Action.FAILED, more: Words | None = None) -> Verdict:
-    """Why. `field`: the status that is stated beside the words; `more`: what is said around them, where they are few."""
+    """Why. `field`: the status that is stated beside the words; `more`: what is said around them, where they are"
+    " few."""
     stated = found[0] if (found := _ENHANCED.search(field)) else ""
     status = _better(words.status or (more.status if more and not stated else ""), stated)
     temporary = action is Action.DELAYED or (status or words.code).startswith("4")
@@ -149,7 +159,7 @@ def judge(words: Words, field: str = "", action: Action = Action.FAILED, more: W
         reason = _about_us(words, status)
     else:
         reason = _by_text(words, status) or (_by_text(more, status) if more else "")
-        reason = reason or _by_status(status, words) or _by_code(words)
+        reason = reason or _by_status(status) or _by_code(words)
     if temporary and reason in _DEAD:
         reason = "network" if reason in ("unknown_host", "no_mail") else "system"
     if action is Action.DELAYED and reason == "undefined":
@@ -172,7 +182,7 @@ def _about_us(words: Words, status: str) -> str:
         return "blocklist"
     if found := _search(words, ABOUT_US):
         return found
-    if (by_status := _by_status(status, words)) and by_status not in _DEAD and by_status not in ("full", "disabled"):
+    if (by_status := _by_status(status)) and by_status not in _DEAD and by_status not in ("full", "disabled"):
         return by_status
     return "sender" if words.stage is Stage.MAIL else "policy"
 
@@ -290,8 +300,8 @@ _STATUSES: Final[dict[str, str]] = {
 _SUBJECTS: Final = {"2": "refused", "3": "system", "5": "syntax", "6": "content", "7": "policy"}
 
 
-def _by_status(status: str, words: Words) -> str:
-    """What the enhanced status says; X.1.1 only where the stage does not speak against it."""
+def _by_status(status: str) -> str:
+    """What the enhanced status says."""
     if not status:
         return ""
     detail = status[2:]
