@@ -124,7 +124,8 @@ def mentions(said: str, ours: Iterable[str]) -> list[Mention]:
     if named - own:
         begun = [(at, address) for at, address in begun if address not in own]
     if begun:
-        return _blocks(lines, begun)
+        people = [(at, address) for at, address in begun if not address.startswith(_STAFF)]
+        return _blocks(lines, people or begun)
     for finder in (_led, _any):
         found = [each for each in finder(lines) if each not in own]
         if found:

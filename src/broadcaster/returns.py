@@ -45,7 +45,7 @@ def understand(message: bytes) -> Returned:
     top = parts[0]
     return Returned(
         tuple(_clean(each) for each in notices[:NOTICES]),
-        traces.read(parts, message, [report.text.said, report.text.returned]),
+        traces.read(parts, message, [report.text.said, report.text.returned, notification.read(report.text.said)[1]]),
         line(top.get("subject")),
         line(replies.address_of(top.get("from"))),
     )
@@ -57,7 +57,7 @@ _READERS: Final[tuple[Callable[[Report], tuple[Notice, ...]], ...]] = (
     lambda report: replies.leave(report.parts),
     lambda report: replies.receipts(report.parts),
     bounce.machine,
-    lambda report: notification.read(report.text.said)[0] if '"' in report.text.said[:200] else (),
+    lambda report: notification.read(report.text.said)[0],
     bounce.in_prose,
     lambda report: replies.read(report.parts),
 )

@@ -196,14 +196,9 @@ def _by_text(words: Words, status: str) -> str:
     found = _search(words, TEXTS)
     if found in ("unknown_user", "closed", "moved"):
         return found if _confirmed(words, status) else "unconfirmed"
-    if found == "disabled" and status[1:] == ".1.1" and not any(each in words.text for each in _FOR_NOW):
-        return "closed"
     if found in ("unknown_host", "no_mail") and words.stage is Stage.DATA and status[1:3] not in (".1", ".4"):
         return "sender"  # of what is in the message no domain is the recipient's
     return found
-
-
-_FOR_NOW: Final = ("suspend", " hold", "temporar", "lock", "limited", "frozen")
 
 
 def _confirmed(words: Words, status: str) -> bool:
@@ -217,7 +212,7 @@ def _confirmed(words: Words, status: str) -> bool:
     return words.stage is Stage.NONE and not words.code and any(_within(phrase, words.text) for phrase in LOCAL)
 
 
-_USER: Final = frozenset({".1.1", ".1.2", ".1.3", ".1.4", ".1.6", ".1.10", ".1.351"})
+_USER: Final = frozenset({".1.0", ".1.1", ".1.2", ".1.3", ".1.6", ".1.10", ".1.351"})
 
 # RFC 3463 and the registry of IANA; the class is not among them: a 4yz never makes an address dead
 _STATUSES: Final[dict[str, str]] = {

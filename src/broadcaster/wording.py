@@ -257,29 +257,30 @@ adresse … geändert | ha cambiado de | ha cambiado … dirección | ha cambiat
 """
 
 _CLOSED: Final = """
-no longer exist | no longer valid | no longer available | no longer active | no longer in use |
-no longer in service | no longer a valid | no longer here | no longer on | no longer with | no longer work |
-no longer used | no longer accept | no longer have | no longer has | no longer at this | not longer |
-permanently closed | permanently disabled | permanently deactivated | permanently removed | permanently suspended |
-has been deleted | have been deleted | was deleted | been removed | was removed | account deleted | account closed |
-account has been closed | account is closed | account … been closed | account … been terminated |
-account terminated | mailbox deleted | mailbox closed | mailbox removed | deleted user | is deleted |
-address … discontinued | existe plus | n'est plus valide | n'est plus utilis | a été supprimé | wurde gelöscht |
-existiert nicht mehr | nicht mehr gültig | nicht mehr vorhanden | ya no existe | ha sido eliminad | non esiste più |
-não existe mais | bestaat niet meer | удалён | удален | больше не существует | silinmiş | existuje již
+no longer exist | no longer valid | no longer in use | no longer in service | no longer a valid | no longer here |
+no longer on | no longer with | no longer used | no longer at this | permanently closed | permanently disabled |
+permanently deactivated | permanently removed | permanently suspended | has been deleted | have been deleted |
+was deleted | been removed | was removed | account deleted | account closed | account has been closed |
+account is closed | account … been closed | mailbox deleted | mailbox closed | mailbox removed | deleted user |
+is deleted | address … discontinued | existe plus | n'est plus valide | n'est plus utilis | a été supprimé |
+wurde gelöscht | existiert nicht mehr | nicht mehr gültig | nicht mehr vorhanden | ya no existe | ha sido eliminad |
+non esiste più | não existe mais | bestaat niet meer | удалён | удален | больше не существует | silinmiş |
+existuje již
 """
 
 _DISABLED: Final = """
-account … locked | account locked | account expired | account … expired | account is currently unavailable |
-account … unavailable | account … limited | account unavailable | account has been blocked | account … hold |
-disabled | inactive | deactivated | suspend | dormant | frozen | on hold | not active | not activated | is locked |
-mailbox temporarily | mailbox is blocked | mailbox blocked | mailbox not available | user's account |
-user is blocked | user blocked | user … expired | unavailable for this user | temporarily unavailable … user |
-mailbox … unavailable … policy | discontinued | closed account | boite … désactiv | boîte … désactiv |
-compte … désactiv | compte … inactif | konto … gesperrt | konto … deaktiviert | postfach … gesperrt |
-postfach … deaktiviert | cuenta … desactivad | cuenta … deshabilitad | cuenta … inactiv | account … disabilitat |
-casella … disabilitat | utente … sospes | conta … desativad | conta … inativ | конто | заблокирован … ящик |
-ящик … заблокирован | отключен | hesap … devre dışı | 利用停止 | 停止中 | 禁用 | 冻结 | _locked
+no longer accept | no longer active | user is terminated | account terminated | account … terminated |
+archived recipient | archivee | account … locked | account locked | account expired | account … expired |
+account is currently unavailable | account … unavailable | account … limited | account unavailable |
+account has been blocked | account … hold | disabled | inactive | deactivated | suspend | dormant | frozen |
+on hold | not active | not activated | is locked | mailbox temporarily | mailbox is blocked | mailbox blocked |
+mailbox not available | user's account | user is blocked | user blocked | user … expired |
+unavailable for this user | temporarily unavailable … user | mailbox … unavailable … policy | discontinued |
+closed account | boite … désactiv | boîte … désactiv | compte … désactiv | compte … inactif | konto … gesperrt |
+konto … deaktiviert | postfach … gesperrt | postfach … deaktiviert | cuenta … desactivad | cuenta … deshabilitad |
+cuenta … inactiv | account … disabilitat | casella … disabilitat | utente … sospes | conta … desativad |
+conta … inativ | конто | заблокирован … ящик | ящик … заблокирован | отключен | hesap … devre dışı | 利用停止 |
+停止中 | 禁用 | 冻结 | _locked
 """
 
 _RESTRICTED: Final = """
@@ -401,8 +402,7 @@ couldn't find a mail exchanger | couldn't find … host | cannot find … domain
 could not find … domain | could not resolve domain | dns … not exist | domainnonexistent |
 remote domain doesnt exist | records point to non-existent | all host address lookups failed permanently |
 all relevant mx records point to | an mx or srv record indicated no smtp service | unrouteable mail domain |
-unrouteable domain | unroutable domain | unable to lookup … domain |
-retry time not reached for any host after a long failure | valid hostname | domaine … introuvable |
+unrouteable domain | unroutable domain | unable to lookup … domain | valid hostname | domaine … introuvable |
 domaine … inconnu | domaine … n'existe pas | domäne … nicht gefunden | domain … unbekannt |
 domain … existiert nicht | dominio … no existe | dominio … no se encontr | dominio … non esiste |
 dominio … inesistente | домен … не найден | домен … не существует | ドメイン … 存在しません |
@@ -410,7 +410,7 @@ dominio … inesistente | домен … не найден | домен … не
 """
 
 _NO_MAIL: Final = """
-does not accept mail | does not accept any mail | does not accept email | doesn't accept mail | do not accept mail |
+host does not accept mail | host/domain does not accept | domain … does not accept mail | mail receiving disabled |
 domain does not accept | domain accepts no mail | no smtp service | no mail service | null mx | nullmx |
 destination domain … null
 """
@@ -436,6 +436,7 @@ connessione | タイムアウト | 接続 | _tls_
 """
 
 _EXPIRED: Final = """
+retry time not reached for any host | all hosts have been failing | has been frozen | was frozen on arrival |
 delivery timed out | expired | been in the queue | queue too long | queue lifetime | retry timeout exceeded |
 retry time … exceeded | retry … exceeded | gave up | given up | giving up | could not be delivered for |
 could not be delivered after | cannot send message for | could not send message for | unable to deliver … days |
@@ -502,7 +503,12 @@ TEXTS: Final[tuple[tuple[str, tuple[Phrase, ...]], ...]] = (
     ("reverse_name", phrases(_REVERSE)),
     ("relaying", phrases(_RELAYING)),
     ("moved", phrases(_MOVED)),
-    ("disabled", phrases("disabled or discontinued|temporarily suspended|temporarily disabled")),
+    (
+        "disabled",
+        phrases(
+            "disabled or discontinued|temporarily suspended|temporarily disabled|no longer accepts|terminated|archive"
+        ),
+    ),
     ("closed", phrases(_CLOSED)),
     ("rate", phrases(_RATE)),
     ("restricted", phrases(_RESTRICTED)),
