@@ -60,7 +60,11 @@ def test_who_was_mailed_is_the_recipient_and_where_it_went_is_another_name() -> 
     notice = only(CASES["postfix, expanded"][0])
     assert (notice.recipient, notice.also) == ("list@a.example", ("inner@b.example",))
     notice = only(CASES["exim, generated"][0])
-    assert (notice.recipient, notice.also) == ("inner@b.example", ("list@a.example",))
+    assert (notice.recipient, notice.also) == ("list@a.example", ("inner@b.example",))
+    message = dsn(
+        group("inner@b.example", "5.1.1", "550 5.1.1 no"), "<inner@b.example> (expanded from <list@a.example>): no"
+    )
+    assert (only(message).recipient, only(message).also) == ("list@a.example", ("inner@b.example",))
 
 
 def test_a_pipe_is_nobody_and_whose_it_is_stands_elsewhere() -> None:
@@ -150,7 +154,7 @@ def test_an_encoded_status_part_is_read(encoding: object) -> None:
         (
             "552 5.7.0 This message was blocked because its content presents a potential security issue",
             Stage.DATA,
-            "blocklist",
+            "content",
         ),
         ("554 5.6.0 Message contains a virus", Stage.DATA, "virus"),
         ("550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required", Stage.RCPT, "restricted"),

@@ -148,7 +148,9 @@ def _of_group(report: Report, group: Group, *, alone: bool) -> list[Notice]:
     said = verdict.read(diagnosis, stage)
     about = verdict.read(block, stage)
     judged = verdict.judge(said, group.get("status", ""), action, about)
-    also = (*rest, *(mention.also if mention else ()))
+    also = (address, *rest, *((mention.address, *mention.also) if mention and _same(mention, found) else ()))
+    if mention and "original-recipient" not in group and mention.address not in found and _same(mention, found):
+        address = mention.address
     return [_notice(action, address, also, judged, diagnosis or block)]
 
 
@@ -160,8 +162,12 @@ def _comment(status: str) -> str:
 def _mentioned(report: Report, names: list[str]) -> Mention | None:
     """The place in the prose that is about one of these addresses; where there is one place only, that."""
     mentions = report.mentions
-    found = next((each for each in mentions if each.address in names or set(each.also) & set(names)), None)
+    found = next((each for each in mentions if _same(each, names)), None)
     return found or (mentions[0] if len(mentions) == 1 else None)
+
+
+def _same(mention: Mention, names: list[str]) -> bool:
+    return mention.address in names or not set(mention.also).isdisjoint(names)
 
 
 def transcribed(said: str, diagnosis: str) -> Stage:
@@ -220,7 +226,7 @@ def in_prose(report: Report) -> tuple[Notice, ...]:
     action = Action.DELAYED if report.warns else Action.FAILED
     mentions = report.mentions
     if report.failed:
-        named = {each.address: each for each in mentions}
+        named = {name: each for each in mentions for name in (*each.also, each.address)}
         mentions = [named.get(each) or Mention(each, (), report.text.said) for each in report.failed]
     if not mentions:
         mentions = [Mention(each, (), report.text.said) for each in _addressed(report)[:1]]

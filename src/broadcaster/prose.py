@@ -126,10 +126,11 @@ def mentions(said: str, ours: Iterable[str]) -> list[Mention]:
     if begun:
         people = [(at, address) for at, address in begun if not address.startswith(_STAFF)]
         return _blocks(lines, people or begun)
-    for finder in (_led, _any):
-        found = [each for each in finder(lines) if each not in own]
-        if found:
-            others = [each for each in found if not each.startswith(_STAFF)] or found
+    bodies = [line for line in lines if not _HEADER.match(line)]
+    for found in (_led(bodies), _to(lines), _any(bodies)):
+        people = [each for each in found if each not in own]
+        if people:
+            others = [each for each in people if not each.startswith(_STAFF)] or people
             unique = list(dict.fromkeys(others))[:RECIPIENTS]
             return [Mention(address, (), _about(lines, address, unique)) for address in unique]
     return []
@@ -194,10 +195,12 @@ def _blocks(lines: list[str], begun: list[tuple[int, str]]) -> list[Mention]:
             block = lines[number : _over(lines, number, last)]
         words.setdefault(address, []).extend(block)
         also.setdefault(address, []).extend(_expanded(block, address))
-    return [
-        Mention(address, tuple(dict.fromkeys(also[address])), "\n".join(said)[:BLOCK])
-        for address, said in list(words.items())[:RECIPIENTS]
-    ]
+    found = []
+    for address, said in list(words.items())[:RECIPIENTS]:
+        # of what an address was made, that was mailed
+        names = dict.fromkeys((*reversed(also[address]), address))
+        found.append(Mention(next(iter(names)), tuple(names)[1:], "\n".join(said)[:BLOCK]))
+    return found
 
 
 def _over(lines: list[str], first: int, last: int) -> int:
@@ -209,18 +212,17 @@ def _over(lines: list[str], first: int, last: int) -> int:
 
 
 _EXPANSION: Final = re.compile(
-    r"(?:expanded from|generated (?:by|from)|forwarded (?:from|to)|originally to|alias for|ultimately generated from)"
+    r"(?:expanded from|generated (?:by|from)|forwarded from|originally to|ultimately generated from)"
     r"[:\s<]{1,4}([^\s<>()@]{1,64}@[\w.-]{1,255})",
     re.IGNORECASE,
 )
 
 
 def _expanded(block: list[str], address: str) -> list[str]:
-    if not any(
-        word in line.lower() for line in block for word in ("expanded", "generated", "forwarded", "alias", "originally")
-    ):
+    text = "\n".join(block)[:BLOCK].lower()
+    if not any(word in text for word in ("expanded", "generated", "forwarded", "originally")):
         return []
-    found = (clean(each[1]) for each in _EXPANSION.finditer("\n".join(block)[:BLOCK]))
+    found = (clean(each[1]) for each in _EXPANSION.finditer(text))
     return [each for each in found if each and each != address]
 
 
@@ -239,6 +241,15 @@ def _led(lines: list[str]) -> list[str]:
             if (colon or before.endswith(_LEADS)) and (address := clean(each[0])):
                 found.append(address)
     return found
+
+
+_TO: Final = re.compile(r"^[\s>|]{0,6}(?:to|cc)[ \t]{0,4}:", re.IGNORECASE)
+
+
+def _to(lines: list[str]) -> list[str]:
+    """Addresses of a To that is repeated."""
+    named = (each for line in lines if _TO.match(line) for each in ADDRESS.finditer(line))
+    return [address for each in named if (address := clean(each[0]))]
 
 
 def _any(lines: list[str]) -> list[str]:

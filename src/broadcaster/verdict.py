@@ -61,6 +61,10 @@ _STAGES: Final[tuple[tuple[str, Stage], ...]] = (
     ("after mail from", Stage.MAIL),
     ("after mail command", Stage.MAIL),
     ("after rcpt", Stage.RCPT),
+    ("for rcpt to command", Stage.RCPT),
+    ("for mail from command", Stage.MAIL),
+    ("for text command", Stage.DATA),
+    ("for data command", Stage.DATA),
     ("after pipelined rcpt", Stage.RCPT),
     ("after end of data", Stage.DATA),
     ("after sending data block", Stage.DATA),
@@ -100,8 +104,10 @@ _STAGES: Final[tuple[tuple[str, Stage], ...]] = (
 )
 # a transcript's last command before the server's answer
 _COMMAND: Final = re.compile(
-    r"(?:>>>|sent <<<|sent:|command:|=>|\bc:)\s{0,3}(mail|rcpt|data|ehlo|helo|lhlo|\.(?=\s|$)|bdat)", re.IGNORECASE
+    r"(?:>>>|-->|sent <<<|sent:|command:|=>|\bc:)\s{0,3}(mail|rcpt|data|ehlo|helo|lhlo|\.(?=\s|$)|bdat)", re.IGNORECASE
 )
+# what was said to the server is not what it said
+_SAID: Final = re.compile(r"(?:>>>|-->|sent <<<)[ \t]*+(?:mail|rcpt|data|ehlo|helo|quit|rset)\b[^\n]*+", re.IGNORECASE)
 _COMMANDS: Final = {"mail": Stage.MAIL, "rcpt": Stage.RCPT, "ehlo": Stage.CONNECT, "helo": Stage.CONNECT}
 
 
@@ -129,7 +135,8 @@ def read(text: str, stage: Stage = Stage.NONE) -> Words:
     coded = _CODED.search(low)
     enhanced = _ENHANCED.search(low)
     code = _CODE.search(low)
-    bare = _HOST.sub(" ", _ADDRESS.sub("@", _LINK.sub(" ", spaced)))
+    heard = _SPACES.sub(" ", _SAID.sub(" ", text[:WORDS])) if ">" in spaced or "<<<" in spaced else spaced
+    bare = _HOST.sub(" ", _ADDRESS.sub("@", _LINK.sub(" ", heard)))
     return Words(
         folded(_NUMBERS.sub(" ", bare)),
         low,

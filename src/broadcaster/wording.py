@@ -223,22 +223,23 @@ unauthenticated sender | invalid credentials | basic authentication is disabled 
 """
 
 _SENDER: Final = """
-sender address rejected | sender address … rejected | sender address refused | sender address denied |
-sender address is | sender address verification | sender address must | sender address does |
-sender address has null mx | sender rejected | sender refused | sender denied | sender is not | sender not allowed |
-sender not authorized … send | sender unknown | sender … does not exist | sender … not exist |
-sender … is not allowed | sender … is not authorized | sender … invalid | sender domain | sender's domain |
-sender's address | sender's e-mail | sender's email | sender verify | sender verification | sender callout |
-sender callback | sender email address | senders | invalid sender | unknown sender | unroutable sender |
-unrouteable sender | unverified sender | untrusted sender | forged sender | fake sender | bad sender |
-verify sender | verify … sender | return address | return path | return-path | reverse path | reverse-path |
-envelope sender | envelope from | mailfrom | from address | from: domain | from domain | from field |
-from: address | domain of sender | domain of the sender | domain … sender address | domain … not resolve … sender |
-does not resolve | must resolve | mail from … does not exist | cannot send to yourself |
-cannot send e-mail to yourself | you cannot send | you are not allowed | you are not authorized |
-no permission to send | backscatter | null sender | empty sender | empty envelope | does not accept mail from you |
-not accepted from | i don't accept mail from | adresse d'expéditeur | expéditeur … refus | expediteur | absender |
-remitente | mittente | remetente | отправител | 送信者 | 发件人 | 寄件者 | _mail from_
+your domain | your e-mail domain | your email domain | sender address rejected | sender address … rejected |
+sender address refused | sender address denied | sender address is | sender address verification |
+sender address must | sender address does | sender address has null mx | sender rejected | sender refused |
+sender denied | sender is not | sender not allowed | sender not authorized … send | sender unknown |
+sender … does not exist | sender … not exist | sender … is not allowed | sender … is not authorized |
+sender … invalid | sender domain | sender's domain | sender's address | sender's e-mail | sender's email |
+sender verify | sender verification | sender callout | sender callback | sender email address | senders |
+invalid sender | unknown sender | unroutable sender | unrouteable sender | unverified sender | untrusted sender |
+forged sender | fake sender | bad sender | verify sender | verify … sender | return address | return path |
+return-path | reverse path | reverse-path | envelope sender | envelope from | mailfrom | from address |
+from: domain | from domain | from field | from: address | domain of sender | domain of the sender |
+domain … sender address | domain … not resolve … sender | does not resolve | must resolve |
+mail from … does not exist | cannot send to yourself | cannot send e-mail to yourself | you cannot send |
+you are not allowed | you are not authorized | no permission to send | backscatter | null sender | empty sender |
+empty envelope | does not accept mail from you | not accepted from | i don't accept mail from |
+adresse d'expéditeur | expéditeur … refus | expediteur | absender | remitente | mittente | remetente | отправител |
+送信者 | 发件人 | 寄件者 | _mail from_
 """
 
 _LOOP: Final = """
@@ -326,42 +327,45 @@ rifiutat | recusad | rejeitad | afgewezen | geweigerd | reddedildi | откло�
 """
 
 _UNKNOWN_USER: Final = """
-_not found | user unknown | user … unknown | user not found | user … not found | user no exist | user unavailable |
-user not here | user not local | user not listed | user … not listed | user … not valid | user is not |
-user invalid | user … isn't | user doesn't have | user … does not have | unknown user | unknown recipient |
-unknown local | unknown account | unknown mailbox | unknown address | unknown e-mail | unknown email |
-unknown destination | unknown or illegal | unknown or invalid | unknown: … address | no user | no such |
-no mailbox | no mail box | no account | no address | no email | no valid | no matches to | no one here |
-no recipient | no record of | no local mailbox | no found | nosuchuser | not a known user | not a valid |
-not a local | not an active | not an existing | not exist | non-existent | nonexistent | non existent |
-non-existing | not known | not our user | not our customer | not local user | not listed in |
+user unknown | user … unknown | user not found | user … not found | user no exist | user unavailable |
+user not here | user not local | user not listed | user … not listed | user … not valid | user invalid |
+user … isn't | user doesn't have | user … does not have | unknown user | unknown recipient | unknown local |
+unknown account | unknown mailbox | unknown address | unknown e-mail | unknown email | unknown destination |
+unknown or illegal | unknown or invalid | unknown: … address | no user | no mailbox | no mail box | no account |
+no matches to | no one here | no recipient | no record of | no local mailbox | nosuchuser | not a known user |
+not a valid | not a local | not an active | not an existing | not exist | non-existent | nonexistent |
+non existent | non-existing | not our user | not our customer | not local user | not listed in |
 not found in directory | not recognized | not recognised | not in this server | not have an account |
 not have a … account | doesn't have an account | doesn't have a … account | doesn't exist | don't exist |
 dosn't exist | does not match any | invalid user | invalid recipient | invalid mailbox | invalid address |
 invalid account | invalid alias | invalid destination | invalid email | invalid e-mail | invalid local |
-invalid name | invalid or unknown | invalid to | is invalid | is not valid | is not a known | is unknown |
-is not local | illegal user | illegal alias | illegal recipient | illegal address | bad address | bad destination |
-bad recipient | bad user | bad mailbox | recipient unknown | recipient … unknown | recipient not found |
-recipient … not found | recipient … invalid | recipient invalid | recipient address does | recipient is not |
-recipient not valid | recipient … not valid | recipient verify failed | recipient verification failed |
-recipient address verification | recipient rejected | recipient address … rejected | recipient unavailable |
-recipient name is not | recipient no longer | recipient cannot be verified | recipient could not be |
-recipient couldn't | recipient wasn't | recipientnotfound | resolver.adr | address unknown | address … unknown |
-address not found | address … not found | address … doesn't | address error | address invalid | address … invalid |
-address not valid | address not present | address rejected | address … is incorrect | account not found |
-account … not found | account … does not | account … that you tried to reach does not | account invalid |
-mailbox not found | mailbox … not found | mailbox unavailable | mailbox … unavailable | mailbox unknown |
-mailbox … unknown | mailbox invalid | mailbox … invalid | mailbox not available | mailbox … not available |
-mailbox not accept | mailbox not here | mailbox no longer | mailbox name | mailbox … was not found | mail box not |
-email address … couldn't | email … not found | could not be found | couldn't be found | wasn't found |
-unable to find | unable to validate recipient | unable to verify user | unable to verify recipient |
-unable to verify address | cannot find user | cannot find … mailbox | cannot find … recipient | can't find user |
-cannot be found | can't be found | couldn't find | can't verify recipient | cannot verify |
+invalid name | invalid or unknown | invalid to | is not valid | is not a known | is unknown | is not local |
+illegal user | illegal alias | illegal recipient | illegal address | bad address | bad destination | bad recipient |
+bad user | bad mailbox | recipient unknown | recipient … unknown | recipient not found | recipient … not found |
+recipient … invalid | recipient invalid | recipient address does | recipient not valid | recipient … not valid |
+recipient verification failed | recipient address verification | recipient unavailable | recipient name is not |
+recipient no longer | recipient cannot be verified | recipient could not be | recipient couldn't |
+recipient wasn't | recipientnotfound | resolver.adr | address unknown | address … unknown | address not found |
+address … not found | address … doesn't | address error | address invalid | address … invalid | address not valid |
+address not present | address … is incorrect | account not found | account … not found | account … does not |
+account … that you tried to reach does not | account invalid | mailbox not found | mailbox … not found |
+mailbox unavailable | mailbox … unavailable | mailbox unknown | mailbox … unknown | mailbox invalid |
+mailbox … invalid | mailbox not available | mailbox … not available | mailbox not accept | mailbox not here |
+mailbox no longer | mailbox name | mailbox … was not found | mail box not | email address … couldn't |
+email … not found | could not be found | couldn't be found | wasn't found | unable to find |
+unable to validate recipient | unable to verify user | unable to verify recipient | unable to verify address |
+cannot find user | cannot find … mailbox | cannot find … recipient | can't find user | cannot be found |
+can't be found | couldn't find | can't verify recipient | cannot verify |
 delivery to the following recipients failed permanently | that address is not | there is no |
 this address does not | this user does not have | undeliverable address | unroutable | unrouteable |
 unresolved address | undefined user | undefined mail | unlisted | verify … recipient … failed |
 account unavailable | cuda_nsu | syntax of the address | address syntax | user@domain |
-cannot deliver mail to this user
+cannot deliver mail to this user | no such user | no such recipient | no such account | no such mailbox |
+no such address | no such person | no such local | no such name | no such email | no such e-mail | no such virtual |
+no such customer | no such member | no such alias | no such destination | no such contact | no such id |
+no valid recipient | recipient is invalid | user is invalid | mailbox is invalid | alias … not found |
+no email address | _address … not known | recipient verify failed | no address by that name | is not a known user |
+user is not known | user is not listed | user is not found
 """
 # the same in other languages: what a server says there it says in English, so this is a system speaking for itself
 _UNKNOWN_USER_ABROAD: Final = """
@@ -392,9 +396,8 @@ _UNKNOWN_HOST: Final = """
 host unknown | host not found | host does not exist | unknown host | unknown domain | unknown mail domain |
 domain not found | domain … not found | domain name not found | domain … couldn't be found |
 domain … could not be found | domain … cannot be found | domain does not exist | domain … does not exist |
-domain doesn't exist | domain … doesn't exist | domain not exist | domain must exist | domain invalid |
-domain is invalid | domain is not reachable | domain … has no | domain … not valid | domain lookup failed |
-domain … non-existent | recipient's domain | recipient domain … not exist | invalid domain | illegal host |
+domain doesn't exist | domain … doesn't exist | domain not exist | domain invalid | domain is invalid |
+domain lookup failed | domain … non-existent | recipient domain … not exist | invalid domain | illegal host |
 invalid host | bad domain | no such domain | no such host | no mail exchanger | no mx | no route to … domain |
 no route found to domain | no dns | no valid mx | no usable mx | no mail server … found | nxdomain |
 non-existent domain | nonexistent domain | name service error | name or service not known | couldn't find any host |
@@ -402,11 +405,10 @@ couldn't find a mail exchanger | couldn't find … host | cannot find … domain
 could not find … domain | could not resolve domain | dns … not exist | domainnonexistent |
 remote domain doesnt exist | records point to non-existent | all host address lookups failed permanently |
 all relevant mx records point to | an mx or srv record indicated no smtp service | unrouteable mail domain |
-unrouteable domain | unroutable domain | unable to lookup … domain | valid hostname | domaine … introuvable |
-domaine … inconnu | domaine … n'existe pas | domäne … nicht gefunden | domain … unbekannt |
-domain … existiert nicht | dominio … no existe | dominio … no se encontr | dominio … non esiste |
-dominio … inesistente | домен … не найден | домен … не существует | ドメイン … 存在しません |
-ドメイン … 見つかりません | 域名不存在 | النطاق غير موجود
+unrouteable domain | unroutable domain | unable to lookup … domain | domaine … introuvable | domaine … inconnu |
+domaine … n'existe pas | domäne … nicht gefunden | domain … unbekannt | domain … existiert nicht |
+dominio … no existe | dominio … no se encontr | dominio … non esiste | dominio … inesistente | домен … не найден |
+домен … не существует | ドメイン … 存在しません | ドメイン … 見つかりません | 域名不存在 | النطاق غير موجود
 """
 
 _NO_MAIL: Final = """
@@ -486,6 +488,8 @@ not found in directory
 PROVIDERS: Final[tuple[tuple[str, str, str], ...]] = (
     ("5.4.1 recipient address rejected: access denied", "access denied", "unknown_user"),  # Microsoft's edge
     ("mimecast", "invalid recipient", "unknown_user"),
+    ("5.1.0 address rejected", "", "unknown_user"),  # Cisco's
+    ("openspf", "", "spf"),
 )
 
 TEXTS: Final[tuple[tuple[str, tuple[Phrase, ...]], ...]] = (
@@ -496,6 +500,8 @@ TEXTS: Final[tuple[tuple[str, tuple[Phrase, ...]], ...]] = (
     ),
     ("full", phrases(_FULL)),
     ("size", phrases(_SIZE)),
+    ("virus", phrases(_VIRUS)),
+    ("content", phrases("banned file|banned content|content presents a potential|attachment … not allowed")),
     ("dmarc", phrases(_DMARC)),
     ("authentication", phrases(_AUTHENTICATION)),
     ("spf", phrases(_SPF)),
@@ -514,7 +520,6 @@ TEXTS: Final[tuple[tuple[str, tuple[Phrase, ...]], ...]] = (
     ("restricted", phrases(_RESTRICTED)),
     ("refused", phrases(_REFUSED)),
     ("spam", phrases(_SPAM)),
-    ("virus", phrases(_VIRUS)),
     ("login", phrases(_LOGIN)),
     ("security", phrases("must issue a starttls|starttls required|requires tls|tls required|encryption required")),
     ("sender", phrases(_SENDER)),

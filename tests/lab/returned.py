@@ -191,7 +191,7 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
             " RCPT"
             " TO:<inner@b.example>:\n    550 5.2.2 mailbox full\n" + EXIM_COPY
         ),
-        {"inner@b.example": "full"},
+        {"list@a.example": "full"},
     ),
     "exim, warning": (
         prose(
