@@ -124,14 +124,14 @@ def mentions(said: str, ours: Iterable[str]) -> list[Mention]:
     if named - own:
         begun = [(at, address) for at, address in begun if address not in own]
     if begun:
-        people = [(at, address) for at, address in begun if not address.startswith(_STAFF)]
-        return _blocks(lines, people or begun)
+        others = [(at, address) for at, address in begun if not address.startswith(_STAFF)]
+        return _blocks(lines, others or begun)
     bodies = [line for line in lines if not _HEADER.match(line)]
     for found in (_led(bodies), _to(lines), _any(bodies)):
         people = [each for each in found if each not in own]
         if people:
-            others = [each for each in people if not each.startswith(_STAFF)] or people
-            unique = list(dict.fromkeys(others))[:RECIPIENTS]
+            readers = [each for each in people if not each.startswith(_STAFF)] or people
+            unique = list(dict.fromkeys(readers))[:RECIPIENTS]
             return [Mention(address, (), _about(lines, address, unique)) for address in unique]
     return []
 

@@ -22,8 +22,6 @@ NOTICES: Final = 200
 WORDS: Final = 500  # letters of a notice
 ADDRESS: Final = 320  # letters of an address
 
-# what a terminal obeys, what turns the direction of others, and what nobody sees
-_UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 _SPACES: Final = re.compile(r"\s++")
 
 
@@ -74,5 +72,8 @@ def _clean(notice: Notice) -> Notice:
 
 
 def line(text: str, most: int = WORDS) -> str:
-    """A text on one line, safe on a terminal."""
-    return _SPACES.sub(" ", _UNSEEN.sub(" ", text[: 4 * most])).strip()[:most]
+    """A text on one line: nothing in it that a terminal obeys, that turns others round, or that nobody sees."""
+    text = text[: 4 * most]
+    if not text.isprintable():
+        text = "".join(sign if sign.isprintable() else " " for sign in text)
+    return _SPACES.sub(" ", text).strip()[:most]
