@@ -19,6 +19,8 @@ from broadcaster import delivery, errors, mailing
 from broadcaster.cli import COMMANDS, broadcaster
 from broadcaster.cli.house import House
 from broadcaster.db import SCHEMA
+from broadcaster.notice import Kind
+from broadcaster.reasons import REASONS
 from broadcaster.rules import RULES
 
 PAGES = Path(__file__).parent / "reference"
@@ -138,7 +140,26 @@ def rooms() -> str:
     return "\n".join(pages)
 
 
+def reasons() -> str:
+    """Why mail comes back, by what it means."""
+    intro = (
+        "What `collect` reads from a report comes to one of these. Only *hard* suppresses at once; *soft* counts as"
+        " `[returns]` has it, and most soft reasons are about the message or your set-up, not about the person."
+    )
+    pages = [f"# Why mail comes back\n\n{intro}\n"]
+    for kind in Kind:
+        pages.append(f"## {kind.replace('_', ' ').capitalize()}\n\n| reason | it means | what to do |\n|---|---|---|")
+        pages.extend(
+            f"| `{name}` | {reason.means} | {reason.advice} |"
+            for name, reason in REASONS.items()
+            if reason.kind is kind
+        )
+        pages.append("")
+    return "\n".join(pages)
+
+
 MADE = {
+    "reasons.md": reasons,
     "rooms.md": rooms,
     "commands.md": commands,
     "states.md": states,

@@ -23,10 +23,11 @@ _STATUS_PARTS: Final = ("message/delivery-status", "message/global-delivery-stat
 _HEADS: Final = ("text/rfc822-headers", "message/rfc822-headers", "message/global-headers")
 _FOR: Final = re.compile(r"\bfor\s{1,4}<?([^\s<>;@]{1,64}@[\w.-]{1,255})")
 _WARNING: Final = (
-    "this is a warning message only", "this is a warning only", "you do not need to resend your message", "will be retried",
-    "has been delayed", "is delayed for more", "is being delayed", "temporary failure report", "still being retried",
-    "delivery is delayed", "not yet been delivered", "will keep trying", "no action is required on your part",
-    "hasn't been delivered yet", "delivery incomplete", "wurde noch nicht zugestellt", "verzögert", "retardé", "aplazad",
+    "this is a warning message only", "this is a warning only", "you do not need to resend your message",
+    "will be retried", "has been delayed", "is delayed for more", "is being delayed", "temporary failure report",
+    "still being retried", "delivery is delayed", "not yet been delivered", "will keep trying",
+    "no action is required on your part", "hasn't been delivered yet", "delivery incomplete",
+    "wurde noch nicht zugestellt", "verzögert", "retardé", "aplazad",
 )  # fmt: skip
 
 
@@ -54,7 +55,9 @@ class Report:
         """The heads of what was returned, where they can be told."""
         found = [part for part in self.parts if part.depth == 1 and part.message]
         found += [
-            Part(fields(part.text.encode("utf-8", "replace")), b"", 1, True) for part in self.parts if part.type in _HEADS
+            Part(fields(part.text.encode("utf-8", "replace")), b"", 1, True)
+            for part in self.parts
+            if part.type in _HEADS
         ]
         quoted = self.text.returned.partition("\n")[2].lstrip("\n -=*_")
         return found or [Part(fields(quoted.encode("utf-8", "replace")), b"", 1, True)]
@@ -120,7 +123,11 @@ def machine(report: Report) -> tuple[Notice, ...]:
 
 
 def _fielded(part: Part) -> bool:
-    return part.type.startswith(("text/", "application/octet", "message/")) and part.type not in _HEADS and dsn.looks_like(part.text[:20_000])
+    return (
+        part.type.startswith(("text/", "application/octet", "message/"))
+        and part.type not in _HEADS
+        and dsn.looks_like(part.text[:20_000])
+    )
 
 
 def _of_group(report: Report, group: Group, *, alone: bool) -> list[Notice]:
@@ -141,7 +148,9 @@ def _of_group(report: Report, group: Group, *, alone: bool) -> list[Notice]:
     said = verdict.read(diagnosis, stage)
     about = verdict.read(block, stage)
     judged = verdict.judge(said, group.get("status", ""), action, about)
-    also = (*rest, *(mention.also if mention else ()))
+    also = (address, *rest, *((mention.address, *mention.also) if mention and _same(mention, found) else ()))
+    if mention and "original-recipient" not in group and mention.address not in found and _same(mention, found):
+        address = mention.address
     return [_notice(action, address, also, judged, diagnosis or block)]
 
 
@@ -153,8 +162,12 @@ def _comment(status: str) -> str:
 def _mentioned(report: Report, names: list[str]) -> Mention | None:
     """The place in the prose that is about one of these addresses; where there is one place only, that."""
     mentions = report.mentions
-    found = next((each for each in mentions if each.address in names or set(each.also) & set(names)), None)
+    found = next((each for each in mentions if _same(each, names)), None)
     return found or (mentions[0] if len(mentions) == 1 else None)
+
+
+def _same(mention: Mention, names: list[str]) -> bool:
+    return mention.address in names or not set(mention.also).isdisjoint(names)
 
 
 def transcribed(said: str, diagnosis: str) -> Stage:
@@ -213,15 +226,16 @@ def in_prose(report: Report) -> tuple[Notice, ...]:
     action = Action.DELAYED if report.warns else Action.FAILED
     mentions = report.mentions
     if report.failed:
-        named = {each.address: each for each in mentions}
+        named = {name: each for each in mentions for name in (*each.also, each.address)}
         mentions = [named.get(each) or Mention(each, (), report.text.said) for each in report.failed]
     if not mentions:
         mentions = [Mention(each, (), report.text.said) for each in _addressed(report)[:1]]
     if not mentions:
         mentions = [Mention("", (), report.text.said)] if _bare(report) else []
     found = []
+    stage = report.words.stage if len(mentions) == 1 else Stage.NONE
     for mention in mentions[: prose.RECIPIENTS]:
-        said = verdict.read(mention.words)
+        said = verdict.read(mention.words, stage)
         judged = verdict.judge(said, "", action, report.words)
         found.append(_notice(action, mention.address, mention.also, judged, mention.words))
     return tuple(_merged(found))
@@ -229,4 +243,6 @@ def in_prose(report: Report) -> tuple[Notice, ...]:
 
 def _bare(report: Report) -> bool:
     """Whether it is certainly a report, though it names nobody."""
-    return report.top.type == "multipart/report" or any(part.type in _STATUS_PARTS for part in report.parts if not part.depth)
+    return report.top.type == "multipart/report" or any(
+        part.type in _STATUS_PARTS for part in report.parts if not part.depth
+    )

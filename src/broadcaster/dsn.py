@@ -23,8 +23,8 @@ _RECIPIENT: Final = ("original-recipient", "final-recipient", "x-actual-recipien
 # those that begin a group where they come again
 _ONCE: Final = frozenset({"final-recipient", "action", "status", "original-recipient", "diagnostic-code"})
 _OF_ONE: Final = _ONCE | {
-    "x-actual-recipient", "remote-mta", "last-attempt-date", "final-log-id", "will-retry-until", "x-supplementary-info",
-    "x-display-name", "localized-action",
+    "x-actual-recipient", "remote-mta", "last-attempt-date", "final-log-id", "will-retry-until",
+    "x-supplementary-info", "x-display-name", "localized-action",
 }  # fmt: skip
 _KNOWN: Final = _OF_ONE | {
     "reporting-mta", "arrival-date", "original-envelope-id", "received-from-mta", "dsn-gateway",

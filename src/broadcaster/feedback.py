@@ -64,7 +64,9 @@ def read(parts: list[Part]) -> tuple[Notice, ...]:
 def dmarc(top: Part, parts: list[Part]) -> bool:
     """Whether it is an aggregate report of DMARC (RFC 9990) or of TLS (RFC 8460), which come as archives."""
     subject = top.get("subject").lower()
-    if "tls-report-domain" in dict(top.fields) or top.type == "multipart/report" and "tlsrpt" in top.get("content-type"):
+    if "tls-report-domain" in dict(top.fields) or (
+        top.type == "multipart/report" and "tlsrpt" in top.get("content-type")
+    ):
         return True
     said = "report domain:" in subject or "report-domain:" in subject or "dmarc aggregate" in subject
     archive = any(
@@ -85,7 +87,11 @@ def _of_report(parts: list[Part], text: str) -> tuple[Notice, ...]:
         words = f"{value.get('feedback-type', '')} {value.get('user-agent', '')}".strip()
         return tuple(notice for each in found[:20] for notice in _complaint([each], words))
     if not found:
-        found = [address for name in ("removal-recipient", "x-original-rcpt-to") if (address := dsn.mailbox(value.get(name, "")))]
+        found = [
+            address
+            for name in ("removal-recipient", "x-original-rcpt-to")
+            if (address := dsn.mailbox(value.get(name, "")))
+        ]
     if not found:
         found = _owners_of_returned(parts)
     words = f"{value.get('feedback-type', '')} {value.get('user-agent', '')}".strip()

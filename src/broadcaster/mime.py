@@ -51,8 +51,11 @@ _ALIASES: Final = {
 }
 # what ends a line when a page is read as text
 _BLOCKS: Final = frozenset(
-    "br p /p div /div tr /tr li /li h1 /h1 h2 /h2 h3 /h3 h4 /h4 table /table hr pre /pre td ul /ul blockquote".split()
-)
+    {
+        "br", "p", "/p", "div", "/div", "tr", "/tr", "li", "/li", "h1", "/h1", "h2", "/h2", "h3", "/h3", "h4", "/h4",
+        "ul", "/ul", "table", "/table", "hr", "pre", "/pre", "td", "blockquote",
+    }
+)  # fmt: skip
 _HIDDEN: Final = frozenset({"style", "script", "title"})
 
 

@@ -24,8 +24,8 @@ _SUBTYPES: Final = {
 }
 
 
-def read(text: str) -> tuple[tuple[Notice, ...], dict[str, Any]]:
-    """Its notices, and the object "mail" in which the message that was sent is described."""
+def read(text: str) -> tuple[tuple[Notice, ...], str]:
+    """Its notices, and what it tells of the message that was sent, as plain text."""
     value = _value(text)
     if "Message" in value and isinstance(value["Message"], str):
         value = _value(value["Message"])
@@ -33,9 +33,9 @@ def read(text: str) -> tuple[tuple[Notice, ...], dict[str, Any]]:
     mail = value.get("mail") if isinstance(value.get("mail"), dict) else {}
     about = value.get(kind)
     if not isinstance(about, dict):
-        return (), {}
+        return (), ""
     reader = {"bounce": _bounced, "complaint": _complained, "delivery": _delivered}.get(kind)
-    return (tuple(reader(about)) if reader else ()), mail or {}
+    return (tuple(reader(about)) if reader else ()), json.dumps(mail, ensure_ascii=False, indent=0).replace('\\"', '"')
 
 
 def _value(text: str) -> dict[str, Any]:

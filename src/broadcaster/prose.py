@@ -19,7 +19,9 @@ BLOCK: Final = 3000  # letters of the words about one recipient
 _ATEXT: Final = r"\w.!#$%&'*+/=?^`{|}~-"
 ADDRESS: Final = re.compile(rf"(?<![{_ATEXT}])[{_ATEXT}]++@[\w.-]++")
 # what may stand before an address that begins a line: a bullet, a quotation, a reply code
-_HEAD: Final = re.compile(r"[\s<>\"'`*•·#(\[{=:|.,;-]*+(?:\d{1,3}[).]\s)?(?:[245]\d\d[ -](?:[245]\.\d\.\d{1,3}\s)?[\s<\"']*+)?")
+_HEAD: Final = re.compile(
+    r"[\s<>\"'`*•·#(\[{=:|.,;-]*+(?:\d{1,3}[).]\s)?(?:[245]\d\d[ -](?:[245]\.\d\.\d{1,3}\s)?[\s<\"']*+)?"
+)
 _CODE: Final = re.compile(r"^[\s>]{0,4}[245]\d\d[ -]")
 _HEADER: Final = re.compile(
     r"^[\s>|]{0,6}(received|return-path|dkim-signature|delivered-to|x-original-to|mime-version|message-id|content-type"
@@ -57,16 +59,17 @@ _NO_COPIES: Final = (
 
 # Before an address at the end of a clause; small letters, the last words of what stands before.
 _LEADS: Final = (
-    " to", " for", " recipient", " recipients", " user", " address", " mailbox", " account", " addressed to", "rcpt to", "rcpt",
-    " destination", " addressee", " member", " an", " à", " für", " an die adresse", " para", " a", " al", " per",
-    " кому", " адресу", " destinataire", " destinatario", " empfänger", " destinatário", " получатель", " alıcı",
-    " إلى", " به", "宛先", "受信者", "收件人", " at", " email", " e-mail", " nach", " with", " errors", " addresses",
+    " to", " for", " recipient", " recipients", " user", " address", " mailbox", " account", " addressed to",
+    "rcpt to", "rcpt", " destination", " addressee", " member", " an", " à", " für", " an die adresse", " para", " a",
+    " al", " per", " кому", " адресу", " destinataire", " destinatario", " empfänger", " destinatário", " получатель",
+    " alıcı", " إلى", " به", "宛先", "受信者", "收件人", " at", " email", " e-mail", " nach", " with", " errors",
+    " addresses",
 )  # fmt: skip
 _CONTACTS: Final = (
-    "contact", "assistance", "support", "help", "question", "send mail to", "send email to", "send an email", "write to",
-    "report this", "forward", "abuse", "reply", "from:", "sender", "from <", "sent by", "mail from", "absender",
-    "envelope-from", "message-id:", "subject:", "reporting-mta", "expéditeur", "remitente", "mittente", "отправител",
-    "you (", "received", "on behalf of", "x-postfix-sender", "return-path", "問い合わせ", "ご連絡",
+    "contact", "assistance", "support", "help", "question", "send mail to", "send email to", "send an email",
+    "write to", "report this", "forward", "abuse", "reply", "from:", "sender", "from <", "sent by", "mail from",
+    "absender", "envelope-from", "message-id:", "subject:", "reporting-mta", "expéditeur", "remitente", "mittente",
+    "отправител", "you (", "received", "on behalf of", "x-postfix-sender", "return-path", "問い合わせ", "ご連絡",
 )  # fmt: skip
 _STAFF: Final = ("postmaster@", "support@", "abuse@", "mailer-daemon@", "helpdesk@", "admin@", "noreply@", "no-reply@")
 
@@ -121,12 +124,14 @@ def mentions(said: str, ours: Iterable[str]) -> list[Mention]:
     if named - own:
         begun = [(at, address) for at, address in begun if address not in own]
     if begun:
-        return _blocks(lines, begun)
-    for finder in (_led, _any):
-        found = [each for each in finder(lines) if each not in own]
-        if found:
-            others = [each for each in found if not each.startswith(_STAFF)] or found
-            unique = list(dict.fromkeys(others))[:RECIPIENTS]
+        others = [(at, address) for at, address in begun if not address.startswith(_STAFF)]
+        return _blocks(lines, others or begun)
+    bodies = [line for line in lines if not _HEADER.match(line)]
+    for found in (_led(bodies), _to(lines), _any(bodies)):
+        people = [each for each in found if each not in own]
+        if people:
+            readers = [each for each in people if not each.startswith(_STAFF)] or people
+            unique = list(dict.fromkeys(readers))[:RECIPIENTS]
             return [Mention(address, (), _about(lines, address, unique)) for address in unique]
     return []
 
@@ -190,10 +195,12 @@ def _blocks(lines: list[str], begun: list[tuple[int, str]]) -> list[Mention]:
             block = lines[number : _over(lines, number, last)]
         words.setdefault(address, []).extend(block)
         also.setdefault(address, []).extend(_expanded(block, address))
-    return [
-        Mention(address, tuple(dict.fromkeys(also[address])), "\n".join(said)[:BLOCK])
-        for address, said in list(words.items())[:RECIPIENTS]
-    ]
+    found = []
+    for address, said in list(words.items())[:RECIPIENTS]:
+        # of what an address was made, that was mailed
+        names = dict.fromkeys((*reversed(also[address]), address))
+        found.append(Mention(next(iter(names)), tuple(names)[1:], "\n".join(said)[:BLOCK]))
+    return found
 
 
 def _over(lines: list[str], first: int, last: int) -> int:
@@ -205,16 +212,17 @@ def _over(lines: list[str], first: int, last: int) -> int:
 
 
 _EXPANSION: Final = re.compile(
-    r"(?:expanded from|generated (?:by|from)|forwarded (?:from|to)|originally to|alias for|ultimately generated from)"
+    r"(?:expanded from|generated (?:by|from)|forwarded from|originally to|ultimately generated from)"
     r"[:\s<]{1,4}([^\s<>()@]{1,64}@[\w.-]{1,255})",
     re.IGNORECASE,
 )
 
 
 def _expanded(block: list[str], address: str) -> list[str]:
-    if not any(word in line.lower() for line in block for word in ("expanded", "generated", "forwarded", "alias", "originally")):
+    text = "\n".join(block)[:BLOCK].lower()
+    if not any(word in text for word in ("expanded", "generated", "forwarded", "originally")):
         return []
-    found = (clean(each[1]) for each in _EXPANSION.finditer("\n".join(block)[:BLOCK]))
+    found = (clean(each[1]) for each in _EXPANSION.finditer(text))
     return [each for each in found if each and each != address]
 
 
@@ -233,6 +241,15 @@ def _led(lines: list[str]) -> list[str]:
             if (colon or before.endswith(_LEADS)) and (address := clean(each[0])):
                 found.append(address)
     return found
+
+
+_TO: Final = re.compile(r"^[\s>|]{0,6}(?:to|cc)[ \t]{0,4}:", re.IGNORECASE)
+
+
+def _to(lines: list[str]) -> list[str]:
+    """Addresses of a To that is repeated."""
+    named = (each for line in lines if _TO.match(line) for each in ADDRESS.finditer(line))
+    return [address for each in named if (address := clean(each[0]))]
 
 
 def _any(lines: list[str]) -> list[str]:

@@ -65,11 +65,15 @@ REASONS: Final[dict[str, Reason]] = {
         Kind.SOFT, "the relay's number has no name, or another one", "ask whoever runs the relay for a PTR record"
     ),
     "blocklist": Reason(
-        Kind.SOFT, "the relay's number or your domain is on a blocklist", "follow the link in the words, or tell the relay"
+        Kind.SOFT,
+        "the relay's number or your domain is on a blocklist",
+        "follow the link in the words, or tell the relay",
     ),
     "policy": Reason(Kind.SOFT, "a policy there refuses mail from you", "read the words; write to their postmaster"),
     "sender": Reason(Kind.SOFT, "they do not take the sender's address", "check [sender], [returns] and their domain"),
-    "relaying": Reason(Kind.SOFT, "a server was asked that does not serve this domain", "see whether the relay is right"),
+    "relaying": Reason(
+        Kind.SOFT, "a server was asked that does not serve this domain", "see whether the relay is right"
+    ),
     "login": Reason(Kind.SOFT, "the relay wants to know who you are first", "check user and password of [relays]"),
     "security": Reason(Kind.SOFT, "encryption or rights are wanted that are not there", "check tls of [relays]"),
     "syntax": Reason(Kind.SOFT, "one of the two sides broke the protocol", "if it is often so, tell the relay"),
@@ -87,7 +91,9 @@ REASONS: Final[dict[str, Reason]] = {
     "vacation": Reason(Kind.AUTO_REPLY, "away, or answered by a machine", ""),
     "challenge": Reason(Kind.AUTO_REPLY, "wants senders to prove themselves", "answer it, if the person is known"),
     "gone": Reason(
-        Kind.AUTO_REPLY, "says that the person has left, or that nobody reads this address", "look, and remove them if so"
+        Kind.AUTO_REPLY,
+        "says that the person has left, or that nobody reads this address",
+        "look, and remove them if so",
     ),
     # no bounce
     "delivered": Reason(Kind.OTHER, "delivered, or handed on", ""),

@@ -18,8 +18,8 @@ BODY: Final = 4000  # letters of a text that are looked at
 
 # what programs put before a subject that is answered or forwarded
 _PREFIX: Final = re.compile(
-    r"^(?:\s*+(?:re|fwd?|aw|wg|antw|sv|vs|vb|ref|rv|rif|i|tr|odp|pd|ynt|ilt|enc|res|回复|答复|转发|رد|إعادة توجيه|پاسخ|fw)"
-    r"(?:\s?\[\d{1,3}\])?\s?[:：])++\s*+",
+    r"^(?:\s*+(?:re|fwd?|aw|wg|antw|sv|vs|vb|ref|rv|rif|i|tr|odp|pd|ynt|ilt|enc|res|回复|答复|转发|رد|إعادة توجيه"
+    r"|پاسخ|fw)(?:\s?\[\d{1,3}\])?\s?[:：])++\s*+",
     re.IGNORECASE,
 )
 LEAVE: Final = re.compile(rf"\bleave[-_ ]([a-z2-7]{{20,{TOKEN_LENGTH}}})(?![a-z2-7])", re.IGNORECASE)
@@ -34,7 +34,8 @@ _LEAVE_WORDS: Final = frozenset(
         "إلغاء الاشتراك", "الغاء الاشتراك", "إلغاء اشتراك", "ألغ اشتراكي", "الغاء", "أوقفوا الرسائل",
         "هەڵوەشاندنەوەی بەشداری", "دەرچوون لە لیست", "وەستاندن", "لابردن",
         "لغو اشتراک", "لغو عضویت", "انصراف", "désabonnement", "désabonner", "me désabonner", "désinscription",
-        "désinscrire", "se désinscrire", "se désabonner", "desabonnement", "desinscription", "je souhaite me désabonner",
+        "désinscrire",
+        "se désinscrire", "se désabonner", "desabonnement", "desinscription", "je souhaite me désabonner",
         "abmelden", "abmeldung", "abbestellen", "austragen", "bitte abmelden", "newsletter abmelden",
         "newsletter abbestellen", "bitte austragen", "kündigen", "abbestellung",
         "baja", "darse de baja", "dar de baja", "darme de baja", "cancelar suscripción", "cancelar suscripcion",
@@ -55,27 +56,27 @@ _AWAY_SUBJECTS: Final = (
     "away from", "i am away", "i'm away", "absence", "on holiday", "annual leave", "maternity leave",
     "réponse automatique", "reponse automatique", "absent", "absence du bureau", "message d'absence", "en congé",
     "automatische antwort", "automatische antworten", "abwesenheit", "abwesend", "abwesenheitsnotiz", "nicht im büro",
-    "im urlaub", "automatische rückantwort", "autoantwort", "eingangsbestätigung",
-    "respuesta automática", "respuesta automatica", "fuera de la oficina", "fuera de oficina", "ausente", "de vacaciones",
+    "im urlaub", "automatische rückantwort", "autoantwort", "eingangsbestätigung", "respuesta automática",
+    "respuesta automatica", "fuera de la oficina", "fuera de oficina", "ausente", "de vacaciones",
     "risposta automatica", "fuori sede", "fuori ufficio", "assente", "in ferie", "risposta automatizzata",
     "автоматический ответ", "автоответ", "вне офиса", "нет на месте", "в отпуске", "автоматична відповідь",
-    "otomatik yanıt", "otomatik cevap", "ofis dışında", "ofis dışı", "izindeyim", "yıllık izin",
-    "رد تلقائي", "الرد التلقائي", "رد آلي", "خارج المكتب", "في إجازة", "إجازة",
-    "وەڵامی خۆکار", "وەڵامدانەوەی خۆکار", "لە پشوودام", "لە دەرەوەی نووسینگە",
-    "پاسخ خودکار", "خارج از دفتر", "در مرخصی", "مرخصی", "عدم حضور",
-    "resposta automática", "resposta automatica", "fora do escritório", "automatisch antwoord", "afwezig",
-    "niet aanwezig", "autosvar", "frånvaro", "fraværende", "automatisk svar", "poissa", "automaattinen vastaus",
-    "odpowiedź automatyczna", "nieobecność", "automatická odpověď", "automatikus válasz", "răspuns automat",
-    "自动回复", "自動回覆", "自動回信", "自動応答", "自動返信", "不在", "부재중", "자동 회신", "자동응답", "תשובה אוטומטית", "מחוץ למשרד",
+    "otomatik yanıt", "otomatik cevap", "ofis dışında", "ofis dışı", "izindeyim", "yıllık izin", "رد تلقائي",
+    "الرد التلقائي", "رد آلي", "خارج المكتب", "في إجازة", "إجازة", "وەڵامی خۆکار", "وەڵامدانەوەی خۆکار", "لە پشوودام",
+    "لە دەرەوەی نووسینگە", "پاسخ خودکار", "خارج از دفتر", "در مرخصی", "مرخصی", "عدم حضور", "resposta automática",
+    "resposta automatica", "fora do escritório", "automatisch antwoord", "afwezig", "niet aanwezig", "autosvar",
+    "frånvaro", "fraværende", "automatisk svar", "poissa", "automaattinen vastaus", "odpowiedź automatyczna",
+    "nieobecność", "automatická odpověď", "automatikus válasz", "răspuns automat", "自动回复", "自動回覆", "自動回信",
+    "自動応答", "自動返信", "不在", "부재중", "자동 회신", "자동응답", "תשובה אוטומטית", "מחוץ למשרד",
 )  # fmt: skip
 
 _CHALLENGES: Final = (
-    "challenge", "please confirm your message", "confirm your email to", "verify your message", "verification required",
-    "sender verification", "action required: your email", "your email requires verification", "spamarrest",
-    "please verify your", "click the link below to", "boxbe", "mailblocks", "quarantined until", "awaiting verification",
-    "tmda", "confirm that you are", "prove you are human", "approve your message", "one-time verification",
-    "mail in black", "mailinblack", "authentification demand", "vade retro", "bestätigen sie ihre nachricht",
-    "confirme su mensaje", "confermi il suo messaggio", "request_auth", "activation de votre mail",
+    "challenge", "please confirm your message", "confirm your email to", "verify your message",
+    "verification required", "sender verification", "action required: your email", "your email requires verification",
+    "spamarrest", "please verify your", "click the link below to", "boxbe", "mailblocks", "quarantined until",
+    "awaiting verification", "tmda", "confirm that you are", "prove you are human", "approve your message",
+    "one-time verification", "mail in black", "mailinblack", "authentification demand", "vade retro",
+    "bestätigen sie ihre nachricht", "confirme su mensaje", "confermi il suo messaggio", "request_auth",
+    "activation de votre mail",
 )  # fmt: skip
 
 _GONE: Final = (
@@ -83,11 +84,11 @@ _GONE: Final = (
     "left the organisation", "left the organization", "is no longer employed", "no longer employed", "not monitored",
     "is not monitored", "no longer monitored", "no longer active", "no longer valid", "mailbox is unattended",
     "has retired", "ne travaille plus", "a quitté", "n'est plus utilis", "ne fait plus partie", "arbeitet nicht mehr",
-    "nicht mehr im unternehmen", "hat das unternehmen verlassen", "nicht mehr für", "ausgeschieden", "nicht mehr aktiv",
-    "wird nicht mehr", "ya no trabaja", "ya no forma parte", "ya no está en uso", "non lavora più", "non è più in",
-    "non fa più parte", "больше не работает", "уволи", "artık çalışmamaktadır", "ayrılmıştır", "artık kullanılm",
-    "لم يعد يعمل", "لم تعد مستخدمة", "غادر", "لم يعد", "دیگر کار نمی", "دیگر استفاده نمی", "چیتر کار ناکات",
-    "não trabalha mais", "werkt niet meer", "retir", "退職",
+    "nicht mehr im unternehmen", "hat das unternehmen verlassen", "nicht mehr für", "ausgeschieden",
+    "nicht mehr aktiv", "wird nicht mehr", "ya no trabaja", "ya no forma parte", "ya no está en uso",
+    "non lavora più", "non è più in", "non fa più parte", "больше не работает", "уволи", "artık çalışmamaktadır",
+    "ayrılmıştır", "artık kullanılm", "لم يعد يعمل", "لم تعد مستخدمة", "غادر", "لم يعد", "دیگر کار نمی",
+    "دیگر استفاده نمی", "چیتر کار ناکات", "não trabalha mais", "werkt niet meer", "retir", "退職",
 )  # fmt: skip
 
 
@@ -110,7 +111,9 @@ def read(parts: list[Part]) -> tuple[Notice, ...]:
     domain = sender.rpartition("@")[2]
     named = (clean(each[0]) for each in ADDRESS.finditer(words))
     also = tuple(dict.fromkeys(each for each in named if each and each != sender and each.endswith(f"@{domain}")))[:5]
-    return (Notice(Kind.AUTO_REPLY, recipient=sender, also=also if reason == "gone" else (), reason=reason, words=words),)
+    return (
+        Notice(Kind.AUTO_REPLY, recipient=sender, also=also if reason == "gone" else (), reason=reason, words=words),
+    )
 
 
 def by_machine(top: Part) -> bool:
@@ -119,7 +122,14 @@ def by_machine(top: Part) -> bool:
     if submitted and not submitted.startswith("no"):
         return True
     names = {name for name, _ in top.fields}
-    if names & {"x-autoreply", "x-autorespond", "x-autoreply-from", "x-mail-autoreply", "x-vacation", "x-autoreply-domain"}:
+    if names & {
+        "x-autoreply",
+        "x-autorespond",
+        "x-autoreply-from",
+        "x-mail-autoreply",
+        "x-vacation",
+        "x-autoreply-domain",
+    }:
         return True
     if top.get("x-auto-response-suppress").lower().startswith(("all", "oof")) and top.get("in-reply-to"):
         return True
@@ -127,7 +137,9 @@ def by_machine(top: Part) -> bool:
         return True
     if top.get("x-precedence").strip().lower() == "auto_reply" or top.get("delivered-to").lower() == "autoresponder":
         return True
-    return top.get("x-apple-unsubscribe").lower() == "true" or top.get("x-ms-exchange-generated-message-source").lower().startswith("mailbox rules")
+    return top.get("x-apple-unsubscribe").lower() == "true" or top.get(
+        "x-ms-exchange-generated-message-source"
+    ).lower().startswith("mailbox rules")
 
 
 def _of_a_list(top: Part) -> bool:
@@ -158,7 +170,7 @@ def leave(parts: list[Part]) -> tuple[Notice, ...]:
         return ()
     wish = _short(bare(subject))
     body = _short(_own_words(_text(parts)))
-    if wish in _LEAVE_WORDS and len(body) < 400 or (not wish or len(wish) < 200) and body in _LEAVE_WORDS:
+    if (wish in _LEAVE_WORDS and len(body) < 400) or body in _LEAVE_WORDS:
         return (Notice(Kind.UNSUBSCRIBE, recipient=sender, reason="leave", words=subject or body),)
     return ()
 
@@ -171,7 +183,7 @@ def _own_words(text: str) -> str:
     """What the person wrote, without what is quoted or signed."""
     lines: list[str] = []
     for line in text.split("\n")[:60]:
-        if line.startswith(">") or line.rstrip() in ("--", "-- ") or line.startswith(("-----", "_____", "Sent from", "Von meinem")):
+        if line.startswith((">", "-----", "_____", "Sent from", "Von meinem")) or line.rstrip() in ("--", "-- "):
             break
         if line.rstrip().endswith((":", ":>")) and "@" in line:
             break

@@ -22,8 +22,6 @@ NOTICES: Final = 200
 WORDS: Final = 500  # letters of a notice
 ADDRESS: Final = 320  # letters of an address
 
-# what a terminal obeys, what turns the direction of others, and what nobody sees
-_UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 _SPACES: Final = re.compile(r"\s++")
 
 
@@ -45,7 +43,7 @@ def understand(message: bytes) -> Returned:
     top = parts[0]
     return Returned(
         tuple(_clean(each) for each in notices[:NOTICES]),
-        traces.read(parts, message, [report.text.said, report.text.returned]),
+        traces.read(parts, message, [report.text.said, report.text.returned, notification.read(report.text.said)[1]]),
         line(top.get("subject")),
         line(replies.address_of(top.get("from"))),
     )
@@ -57,7 +55,7 @@ _READERS: Final[tuple[Callable[[Report], tuple[Notice, ...]], ...]] = (
     lambda report: replies.leave(report.parts),
     lambda report: replies.receipts(report.parts),
     bounce.machine,
-    lambda report: notification.read(report.text.said)[0] if '"' in report.text.said[:200] else (),
+    lambda report: notification.read(report.text.said)[0],
     bounce.in_prose,
     lambda report: replies.read(report.parts),
 )
@@ -74,5 +72,8 @@ def _clean(notice: Notice) -> Notice:
 
 
 def line(text: str, most: int = WORDS) -> str:
-    """A text on one line, safe on a terminal."""
-    return _SPACES.sub(" ", _UNSEEN.sub(" ", text[: 4 * most])).strip()[:most]
+    """A text on one line: nothing in it that a terminal obeys, that turns others round, or that nobody sees."""
+    text = text[: 4 * most]
+    if not text.isprintable():
+        text = "".join(sign if sign.isprintable() else " " for sign in text)
+    return _SPACES.sub(" ", text).strip()[:most]

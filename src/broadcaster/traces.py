@@ -30,7 +30,9 @@ _BARE_ID: Final = re.compile(r"^[^\s<>]{1,200}@[^\s<>]{1,200}$")
 _LEAVES: Final = re.compile(rf"leave(?:-|/|%2F|%2D|\?subject=leave-)({_TOKEN})(?![a-z2-7])", re.IGNORECASE)
 _SHAPES: Final = re.compile(rf"(?:\+(?P<path>{_TOKEN})|<(?P<id>{_TOKEN}))@[A-Za-z0-9.-]{{1,255}}", re.IGNORECASE)
 _PATH: Final = re.compile(rf"[\w.!#$%&'*/=?^`{{|}}~-]{{1,64}}\+{_TOKEN}@[A-Za-z0-9.-]{{1,255}}", re.IGNORECASE)
-_LINE: Final = re.compile(r"^[\s>|]{0,8}(?:original-)?message-id[ \t]{0,4}:[ \t]*+(<[^\s<>]{1,400}>)", re.IGNORECASE | re.MULTILINE)
+_LINE: Final = re.compile(
+    r"^[\s>|]{0,8}(?:original-)?message-id[ \t]{0,4}:[ \t]*+(<[^\s<>]{1,400}>)", re.IGNORECASE | re.MULTILINE
+)
 _WITHIN: Final = ("text/rfc822-headers", "message/rfc822-headers", "message/global-headers")
 
 

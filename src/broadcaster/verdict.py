@@ -32,10 +32,14 @@ _CODED: Final = re.compile(r"(?<![\d.])([245]\d\d)[ -]{1,2}['\"(]?([245]\.\d\.\d
 _CODE: Final = re.compile(r"(?<![\d.#+:/=-])([45][0-5]\d)(?=[\s:'\"-]|$)(?!\.\d)")
 _ADDRESS: Final = re.compile(r"<?(?<![\w.+=-])[\w.+=-]++@[\w.-]++>?")
 _LINK: Final = re.compile(r"https?://\S++", re.IGNORECASE)
-_NUMBERS: Final = re.compile(r"(?<![\d.])[245]\d\d[ -](?:#?[245]\.\d\.\d{1,3}\b)?|(?<![\d.])#?[245]\.\d\.\d{1,3}\b(?!\.)")
+_NUMBERS: Final = re.compile(
+    r"(?<![\d.])[245]\d\d[ -](?:#?[245]\.\d\.\d{1,3}\b)?|(?<![\d.])#?[245]\.\d\.\d{1,3}\b(?!\.)"
+)
 _SPACES: Final = re.compile(r"\s++")
 # names of hosts hold words that nobody said; Exchange's and programs' are words
-_HOST: Final = re.compile(r"(?<![\w.-])(?![\d.]++(?![\w.-]))(?!RESOLVER|STOREDRV|mail\.local)[a-z0-9-]++(?:\.[a-z0-9-]++)++")
+_HOST: Final = re.compile(
+    r"(?<![\w.-])(?![\d.]++(?![\w.-]))(?!RESOLVER|STOREDRV|mail\.local)[a-z0-9-]++(?:\.[a-z0-9-]++)++"
+)
 
 # Where a report says at which command it was; the first that is found. Of what the MTA itself says, not the server.
 _STAGES: Final[tuple[tuple[str, Stage], ...]] = (
@@ -57,6 +61,10 @@ _STAGES: Final[tuple[tuple[str, Stage], ...]] = (
     ("after mail from", Stage.MAIL),
     ("after mail command", Stage.MAIL),
     ("after rcpt", Stage.RCPT),
+    ("for rcpt to command", Stage.RCPT),
+    ("for mail from command", Stage.MAIL),
+    ("for text command", Stage.DATA),
+    ("for data command", Stage.DATA),
     ("after pipelined rcpt", Stage.RCPT),
     ("after end of data", Stage.DATA),
     ("after sending data block", Stage.DATA),
@@ -89,10 +97,17 @@ _STAGES: Final[tuple[tuple[str, Stage], ...]] = (
     ("smtp command data", Stage.DATA),
     ("smtp command rcpt", Stage.RCPT),
     ("smtp command mail", Stage.MAIL),
-    ("this is the mail delivery agent at messagelabs", Stage.RCPT),  # which asks for each recipient while it takes the mail
+    (
+        "this is the mail delivery agent at messagelabs",
+        Stage.RCPT,
+    ),  # which asks for each recipient while it takes the mail
 )
 # a transcript's last command before the server's answer
-_COMMAND: Final = re.compile(r"(?:>>>|sent <<<|sent:|command:|=>|\bc:)\s{0,3}(mail|rcpt|data|ehlo|helo|lhlo|\.(?=\s|$)|bdat)", re.IGNORECASE)
+_COMMAND: Final = re.compile(
+    r"(?:>>>|-->|sent <<<|sent:|command:|=>|\bc:)\s{0,3}(mail|rcpt|data|ehlo|helo|lhlo|\.(?=\s|$)|bdat)", re.IGNORECASE
+)
+# what was said to the server is not what it said
+_SAID: Final = re.compile(r"(?:>>>|-->|sent <<<)[ \t]*+(?:mail|rcpt|data|ehlo|helo|quit|rset)\b[^\n]*+", re.IGNORECASE)
 _COMMANDS: Final = {"mail": Stage.MAIL, "rcpt": Stage.RCPT, "ehlo": Stage.CONNECT, "helo": Stage.CONNECT}
 
 
@@ -120,7 +135,8 @@ def read(text: str, stage: Stage = Stage.NONE) -> Words:
     coded = _CODED.search(low)
     enhanced = _ENHANCED.search(low)
     code = _CODE.search(low)
-    bare = _HOST.sub(" ", _ADDRESS.sub("@", _LINK.sub(" ", spaced)))
+    heard = _SPACES.sub(" ", _SAID.sub(" ", text[:WORDS])) if ">" in spaced or "<<<" in spaced else spaced
+    bare = _HOST.sub(" ", _ADDRESS.sub("@", _LINK.sub(" ", heard)))
     return Words(
         folded(_NUMBERS.sub(" ", bare)),
         low,
@@ -141,7 +157,8 @@ def staged(text: str) -> Stage:
 
 
 def judge(words: Words, field: str = "", action: Action = Action.FAILED, more: Words | None = None) -> Verdict:
-    """Why. `field`: the status that is stated beside the words; `more`: what is said around them, where they are few."""
+    """Why. `field`: the status that is stated beside the words; `more`: what is said around them, where they are"
+    " few."""
     stated = found[0] if (found := _ENHANCED.search(field)) else ""
     status = _better(words.status or (more.status if more and not stated else ""), stated)
     temporary = action is Action.DELAYED or (status or words.code).startswith("4")
@@ -149,7 +166,7 @@ def judge(words: Words, field: str = "", action: Action = Action.FAILED, more: W
         reason = _about_us(words, status)
     else:
         reason = _by_text(words, status) or (_by_text(more, status) if more else "")
-        reason = reason or _by_status(status, words) or _by_code(words)
+        reason = reason or _by_status(status) or _by_code(words)
     if temporary and reason in _DEAD:
         reason = "network" if reason in ("unknown_host", "no_mail") else "system"
     if action is Action.DELAYED and reason == "undefined":
@@ -172,7 +189,7 @@ def _about_us(words: Words, status: str) -> str:
         return "blocklist"
     if found := _search(words, ABOUT_US):
         return found
-    if (by_status := _by_status(status, words)) and by_status not in _DEAD and by_status not in ("full", "disabled"):
+    if (by_status := _by_status(status)) and by_status not in _DEAD and by_status not in ("full", "disabled"):
         return by_status
     return "sender" if words.stage is Stage.MAIL else "policy"
 
@@ -186,14 +203,9 @@ def _by_text(words: Words, status: str) -> str:
     found = _search(words, TEXTS)
     if found in ("unknown_user", "closed", "moved"):
         return found if _confirmed(words, status) else "unconfirmed"
-    if found == "disabled" and status[1:] == ".1.1" and not any(each in words.text for each in _FOR_NOW):
-        return "closed"
     if found in ("unknown_host", "no_mail") and words.stage is Stage.DATA and status[1:3] not in (".1", ".4"):
         return "sender"  # of what is in the message no domain is the recipient's
     return found
-
-
-_FOR_NOW: Final = ("suspend", " hold", "temporar", "lock", "limited", "frozen")
 
 
 def _confirmed(words: Words, status: str) -> bool:
@@ -207,7 +219,7 @@ def _confirmed(words: Words, status: str) -> bool:
     return words.stage is Stage.NONE and not words.code and any(_within(phrase, words.text) for phrase in LOCAL)
 
 
-_USER: Final = frozenset({".1.1", ".1.2", ".1.3", ".1.4", ".1.6", ".1.10", ".1.351"})
+_USER: Final = frozenset({".1.0", ".1.1", ".1.2", ".1.3", ".1.6", ".1.10", ".1.351"})
 
 # RFC 3463 and the registry of IANA; the class is not among them: a 4yz never makes an address dead
 _STATUSES: Final[dict[str, str]] = {
@@ -290,8 +302,8 @@ _STATUSES: Final[dict[str, str]] = {
 _SUBJECTS: Final = {"2": "refused", "3": "system", "5": "syntax", "6": "content", "7": "policy"}
 
 
-def _by_status(status: str, words: Words) -> str:
-    """What the enhanced status says; X.1.1 only where the stage does not speak against it."""
+def _by_status(status: str) -> str:
+    """What the enhanced status says."""
     if not status:
         return ""
     detail = status[2:]

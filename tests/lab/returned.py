@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 HEAD = "Return-Path: <>\nFrom: {sender}\nTo: news@ours.example\nSubject: {subject}\n"
-SENT = "Return-Path: <news@ours.example>\nMessage-ID: <sent@ours.example>\nFrom: News <news@ours.example>\nTo: {to}\nSubject: June\n"
+SENT = (
+    "Return-Path: <news@ours.example>\nMessage-ID: <sent@ours.example>\nFrom: News <news@ours.example>\nTo: {to}\n"
+    "Subject: June\n"
+)
 
 
 def prose(
@@ -78,7 +81,8 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
         dsn(
             group("ann@a.example", "5.0.0", "550 No such user here"),
             POSTFIX
-            + "<ann@a.example>: host mx.a.example[192.0.2.1] said: 550 No such user here (in\n    reply to RCPT TO command)\n",
+            + "<ann@a.example>: host mx.a.example[192.0.2.1] said: 550 No such user here (in\n    reply to RCPT TO"
+            " command)\n",
         ),
         {"ann@a.example": "unknown_user"},
     ),
@@ -86,7 +90,8 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
         dsn(
             group("ann@a.example", "5.0.0", "550 No such user here"),
             POSTFIX
-            + "<ann@a.example>: host mx.a.example[192.0.2.1] said: 550 No such user here (in\n    reply to end of DATA command)\n",
+            + "<ann@a.example>: host mx.a.example[192.0.2.1] said: 550 No such user here (in\n    reply to end of"
+            " DATA command)\n",
         ),
         {"ann@a.example": "unconfirmed"},
     ),
@@ -100,14 +105,16 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "postfix, no domain": (
         dsn(
-            "Final-Recipient: rfc822; ann@gone.example\nAction: failed\nStatus: 5.4.4\nDiagnostic-Code: X-Postfix; Host or domain"
+            "Final-Recipient: rfc822; ann@gone.example\nAction: failed\nStatus: 5.4.4\nDiagnostic-Code: X-Postfix;"
+            " Host or domain"
             " name not found. Name service error for\n    name=gone.example type=AAAA: Host not found\n",
         ),
         {"ann@gone.example": "unknown_host"},
     ),
     "postfix, names fail for now": (
         dsn(
-            "Final-Recipient: rfc822; ann@a.example\nAction: failed\nStatus: 4.4.3\nDiagnostic-Code: X-Postfix; Host or domain"
+            "Final-Recipient: rfc822; ann@a.example\nAction: failed\nStatus: 4.4.3\nDiagnostic-Code: X-Postfix;"
+            " Host or domain"
             " name not found. Name service error for\n    name=a.example type=MX: Host not found, try again\n",
         ),
         {"ann@a.example": "network"},
@@ -135,7 +142,8 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "postfix, null MX": (
         dsn(
-            "Final-Recipient: rfc822; ann@a.example\nAction: failed\nStatus: 5.1.0\nDiagnostic-Code: X-Postfix; Domain a.example"
+            "Final-Recipient: rfc822; ann@a.example\nAction: failed\nStatus: 5.1.0\nDiagnostic-Code: X-Postfix;"
+            " Domain a.example"
             " does not accept mail (nullMX)\n",
         ),
         {"ann@a.example": "no_mail"},
@@ -146,9 +154,10 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "exim": (
         prose(
-            EXIM
-            + "  ann@a.example\n    SMTP error from remote mail server after RCPT TO:<ann@a.example>:\n    host mx.a.example"
-            " [192.0.2.1]: 550 No Such User Here\n  bob@b.example\n    host mx.b.example [192.0.2.2]\n    SMTP error from remote"
+            EXIM + "  ann@a.example\n    SMTP error from remote mail server after RCPT TO:<ann@a.example>:\n    host"
+            " mx.a.example"
+            " [192.0.2.1]: 550 No Such User Here\n  bob@b.example\n    host mx.b.example [192.0.2.2]\n    SMTP"
+            " error from remote"
             " mail server after end of data:\n    550 rejected because it looks like spam\n"
             + EXIM_COPY
             + SENT.format(to="ann@a.example"),
@@ -178,16 +187,20 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "exim, generated": (
         prose(
             EXIM
-            + "  inner@b.example\n    (generated from list@a.example)\n    SMTP error from remote mail server after RCPT"
+            + "  inner@b.example\n    (generated from list@a.example)\n    SMTP error from remote mail server after"
+            " RCPT"
             " TO:<inner@b.example>:\n    550 5.2.2 mailbox full\n" + EXIM_COPY
         ),
-        {"inner@b.example": "full"},
+        {"list@a.example": "full"},
     ),
     "exim, warning": (
         prose(
-            "This message was created automatically by mail delivery software.\nA message that you sent has not yet been"
-            " delivered to one or more of its\nrecipients after more than 24 hours on the queue on mx.example.\n\nThe address to"
-            " which the message has not yet been delivered is:\n\n  ann@a.example\n\nNo action is required on your part.\n",
+            "This message was created automatically by mail delivery software.\nA message that you sent has not yet"
+            " been"
+            " delivered to one or more of its\nrecipients after more than 24 hours on the queue on"
+            " mx.example.\n\nThe address to"
+            " which the message has not yet been delivered is:\n\n  ann@a.example\n\nNo action is required on your"
+            " part.\n",
             subject="Warning: message 1kX delayed 24 hours",
         ),
         {"ann@a.example": "delayed"},
@@ -203,27 +216,31 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "qmail, remote": (
         prose(
-            QMAIL
-            + "<ann@a.example>:\n192.0.2.1 does not like recipient.\nRemote host said: 550 user does not exist\nGiving up on"
-            " 192.0.2.1.\n\n<bob@b.example>:\n192.0.2.2 failed after I sent the message.\nRemote host said: 554 Message refused"
+            QMAIL + "<ann@a.example>:\n192.0.2.1 does not like recipient.\nRemote host said: 550 user does not"
+            " exist\nGiving up on"
+            " 192.0.2.1.\n\n<bob@b.example>:\n192.0.2.2 failed after I sent the message.\nRemote host said: 554"
+            " Message refused"
             " by policy\n" + QMAIL_COPY
         ),
         {"ann@a.example": "unknown_user", "bob@b.example": "policy"},
     ),
     "qmail, too long": (
         prose(
-            QMAIL
-            + "<ann@a.example>:\nCNAME lookup failed temporarily. (#4.4.3)\nI'm not going to try again; this message has been"
+            QMAIL + "<ann@a.example>:\nCNAME lookup failed temporarily. (#4.4.3)\nI'm not going to try again; this"
+            " message has been"
             " in the queue too long.\n" + QMAIL_COPY
         ),
         {"ann@a.example": "expired"},
     ),
     "sendmail": (
         prose(
-            "The original message was received at Sat, 6 Jun 2026 10:00:00 +0300\nfrom relay.ours.example [192.0.2.9]\n\n"
-            "   ----- The following addresses had permanent fatal errors -----\n<ann@a.example>\n    (reason: 550 5.1.1 User"
+            "The original message was received at Sat, 6 Jun 2026 10:00:00 +0300\nfrom relay.ours.example"
+            " [192.0.2.9]\n\n"
+            "   ----- The following addresses had permanent fatal errors -----\n<ann@a.example>\n    (reason: 550"
+            " 5.1.1 User"
             " unknown)\n\n   ----- Transcript of session follows -----\n... while talking to mx.a.example.:\n>>> RCPT"
-            " To:<ann@a.example>\n<<< 550 5.1.1 User unknown\n550 5.1.1 <ann@a.example>... User unknown\n\n   ----- Original"
+            " To:<ann@a.example>\n<<< 550 5.1.1 User unknown\n550 5.1.1 <ann@a.example>... User unknown\n\n   -----"
+            " Original"
             " message follows -----\n\n" + SENT.format(to="ann@a.example"),
             subject="Returned mail: see transcript for details",
         ),
@@ -246,9 +263,12 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "exchange 5.5": (
         prose(
-            "Your message\n\n  To:      ann@a.example\n  Subject: June\n  Sent:    Sat, 6 Jun 2026 10:00:00\n\ndid not reach the"
-            " following recipient(s):\n\nann@a.example on Sat, 6 Jun 2026 10:00:01\n    The recipient name is not recognized\n"
-            "\tThe MTS-ID of the original message is: c=us;a= ;p=a;l=X\n    MSEXCH:IMS:A:A:MX 0 (000C05A6) Unknown Recipient\n",
+            "Your message\n\n  To:      ann@a.example\n  Subject: June\n  Sent:    Sat, 6 Jun 2026 10:00:00\n\ndid"
+            " not reach the"
+            " following recipient(s):\n\nann@a.example on Sat, 6 Jun 2026 10:00:01\n    The recipient name is not"
+            " recognized\n"
+            "\tThe MTS-ID of the original message is: c=us;a= ;p=a;l=X\n    MSEXCH:IMS:A:A:MX 0 (000C05A6) Unknown"
+            " Recipient\n",
             subject="Undeliverable: June",
             sender="System Administrator <postmaster@a.example>",
         ),
@@ -286,8 +306,10 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "microsoft 365, a page only": (
         prose(
             "<html><body><p>Delivery has failed to these recipients or groups:</p><p><a href='mailto:ann@a.example'>"
-            "ann@a.example</a><br>The recipient&#39;s mailbox is full and can't accept messages now.</p><p>Generating server:"
-            " X.prod.outlook.com</p><p>ann@a.example<br>Remote Server returned '554 5.2.2 mailbox full; STOREDRV'</p></body></html>",
+            "ann@a.example</a><br>The recipient&#39;s mailbox is full and can't accept messages"
+            " now.</p><p>Generating server:"
+            " X.prod.outlook.com</p><p>ann@a.example<br>Remote Server returned '554 5.2.2 mailbox full;"
+            " STOREDRV'</p></body></html>",
             fields="MIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n",
             subject="Undeliverable: June",
             sender="Microsoft Outlook <MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@a.example>",
@@ -302,7 +324,8 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
                 "552-5.2.2 The recipient's inbox is out of storage space. Please direct the\n recipient"
                 " to 552 5.2.2 https://support.google.com/mail/?p=OverQuotaPerm",
             ),
-            "** Message not delivered **\n\nYour message couldn't be delivered to ann@gmail.example because their inbox is full,\n"
+            "** Message not delivered **\n\nYour message couldn't be delivered to ann@gmail.example because their"
+            " inbox is full,\n"
             "or it's getting too much mail right now.\n",
         ),
         {"ann@gmail.example": "full"},
@@ -319,8 +342,10 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "yahoo": (
         prose(
-            "Sorry, we were unable to deliver your message to the following address.\n\n<ann@yahoo.example>:\n554: delivery error:"
-            " dd This user doesn't have a yahoo.com account (ann@yahoo.example) [0] - mta1.mail.example\n\n--- Below this line"
+            "Sorry, we were unable to deliver your message to the following address.\n\n<ann@yahoo.example>:\n554:"
+            " delivery error:"
+            " dd This user doesn't have a yahoo.com account (ann@yahoo.example) [0] - mta1.mail.example\n\n---"
+            " Below this line"
             " is a copy of the message.\n\n" + SENT.format(to="ann@yahoo.example"),
             subject="Failure Notice",
         ),
@@ -339,14 +364,16 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "domino": (
         dsn(
-            "Final-Recipient: rfc822;ann@a.example\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: X-Notes; User ann (ann@a.example)"
+            "Final-Recipient: rfc822;ann@a.example\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: X-Notes; User"
+            " ann (ann@a.example)"
             " not listed in Domino Directory\n",
         ),
         {"ann@a.example": "unknown_user"},
     ),
     "domino, prose": (
         prose(
-            "Your message\n\n  Subject: June\n\nwas not delivered to:\n\n  ann@a.example\n\nbecause:\n\n  User ann (ann@a.example)"
+            "Your message\n\n  Subject: June\n\nwas not delivered to:\n\n  ann@a.example\n\nbecause:\n\n  User ann"
+            " (ann@a.example)"
             " not listed in Domino Directory\n",
             subject="DELIVERY FAILURE: User ann (ann@a.example) not listed in Domino Directory",
             sender="Postmaster@a.example",
@@ -363,9 +390,12 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "mail.ru": (
         prose(
-            "Это письмо создано автоматически сервером Mail.Ru, отвечать на него не нужно.\n\nК сожалению, Ваше письмо не может\n"
-            "быть доставлено одному или нескольким получателям:\n\n  ann@mail.example\n    SMTP error from remote mail server after"
-            " RCPT TO:<ann@mail.example>:\n    host mx.mail.example [192.0.2.1]: 550 Message was not accepted -- invalid mailbox. "
+            "Это письмо создано автоматически сервером Mail.Ru, отвечать на него не нужно.\n\nК сожалению, Ваше"
+            " письмо не может\n"
+            "быть доставлено одному или нескольким получателям:\n\n  ann@mail.example\n    SMTP error from remote"
+            " mail server after"
+            " RCPT TO:<ann@mail.example>:\n    host mx.mail.example [192.0.2.1]: 550 Message was not accepted --"
+            " invalid mailbox. "
             " Local mailbox ann@mail.example is unavailable: user not found\n",
             subject="=?UTF-8?B?0JLQsNGI0LUg0YHQvtC+0LHRidC10L3QuNC1INC90LUg0LTQvtGB0YLQsNCy0LvQtdC90L4=?=",
         ),
@@ -395,16 +425,20 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "mimecast": (
         dsn(
-            "Action : failed\nStatus : 5.0.0\nDiagnostic-Code : smtp;550 Invalid Recipient - https://community.example/docs/DOC-1369#550\n"
+            "Action : failed\nStatus : 5.0.0\nDiagnostic-Code : smtp;550 Invalid Recipient -"
+            " https://community.example/docs/DOC-1369#550\n"
             "Original-Recipient : rfc/822;ann@a.example\nFinal-Recipient : rfc/822;ann@a.example\n",
-            "This is a delivery failure notification message indicating that\nan email you addressed to email address :\n--"
-            " ann@a.example\n\ncould not be delivered. The problem appears to be :\n-- Recipient email address is possibly incorrect\n",
+            "This is a delivery failure notification message indicating that\nan email you addressed to email"
+            " address :\n--"
+            " ann@a.example\n\ncould not be delivered. The problem appears to be :\n-- Recipient email address is"
+            " possibly incorrect\n",
         ),
         {"ann@a.example": "unconfirmed"},
     ),
     "groupwise": (
         prose(
-            "The attached file had the following undeliverable recipient(s):\n\tann@a.example\n\n  Transcript of session follows:\n"
+            "The attached file had the following undeliverable recipient(s):\n\tann@a.example\n\n  Transcript of"
+            " session follows:\n"
             "  Command: RCPT TO:<ann@a.example>\n  Response: 550 5.1.1 unknown user\n",
             subject="Message status - undeliverable",
             sender="Mailer-Daemon@a.example",
@@ -413,7 +447,8 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "xmail": (
         prose(
-            "[<00>] XMail bounce: Rcpt=[ann@a.example];Error=[550 5.1.1 No such recipient]\n\n[<01>] Error sending message\n",
+            "[<00>] XMail bounce: Rcpt=[ann@a.example];Error=[550 5.1.1 No such recipient]\n\n[<01>] Error sending"
+            " message\n",
             subject="Error sending message [1] from [ours.example]",
             sender="postmaster@ours.example",
         ),
@@ -421,9 +456,12 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "hmailserver": (
         prose(
-            "Your message did not reach some or all of the intended recipients.\n\n   Sent: Sat, 6 Jun 2026 10:00:00\n   Subject:"
-            " June\n\nThe following recipient(s) could not be reached:\n\nann@a.example\n   Error Type: SMTP\n   Remote server"
-            " (192.0.2.1) issued an error.\n   hMailServer sent: RCPT TO:<ann@a.example>\n   Remote server replied: 550 No such"
+            "Your message did not reach some or all of the intended recipients.\n\n   Sent: Sat, 6 Jun 2026"
+            " 10:00:00\n   Subject:"
+            " June\n\nThe following recipient(s) could not be reached:\n\nann@a.example\n   Error Type: SMTP\n  "
+            " Remote server"
+            " (192.0.2.1) issued an error.\n   hMailServer sent: RCPT TO:<ann@a.example>\n   Remote server replied:"
+            " 550 No such"
             " user\n\n\nhMailServer\n",
             subject="Message undeliverable: June",
             sender="mailer-daemon@mx.example",
@@ -432,7 +470,8 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "communigate": (
         prose(
-            "Failed to deliver to 'ann@a.example'\nSMTP module(domain a.example) reports:\n host mx.a.example says:\n 550 5.1.1"
+            "Failed to deliver to 'ann@a.example'\nSMTP module(domain a.example) reports:\n host mx.a.example"
+            " says:\n 550 5.1.1"
             " unknown user account\n",
             subject="Undeliverable mail: June",
             sender="<MAILER-DAEMON@mx.example>",
@@ -452,8 +491,10 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "fields in prose": (
         prose(
-            "An error occurred while trying to deliver the mail to the following recipients:\nann@a.example\n\nTechnical report:\n\n"
-            "Reporting-MTA: dsn; out.example\n\nAction: failed\nFinal-Recipient: rfc822; ann@a.example\nDiagnostic-Code: smtp; 550"
+            "An error occurred while trying to deliver the mail to the following"
+            " recipients:\nann@a.example\n\nTechnical report:\n\n"
+            "Reporting-MTA: dsn; out.example\n\nAction: failed\nFinal-Recipient: rfc822;"
+            " ann@a.example\nDiagnostic-Code: smtp; 550"
             " 5.1.1 user unknown\nStatus: 5.1.1\n"
         ),
         {"ann@a.example": "unknown_user"},
