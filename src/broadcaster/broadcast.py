@@ -441,10 +441,13 @@ def begun(ledger: Ledger, config: Config, now: int, *, since: int = 0) -> list[M
 def start_ripe(ledger: Ledger, config: Config, now: int) -> None:
     """Start the mailings whose time has come, or hold them when it is too late."""
     for of in ripe(ledger, now):
-        if of.window.expires is not None and now > of.window.expires:
-            ledger.move(of.id, m.Event.HOLD, now, f"too late: it was due at {of.window.words}")
-        else:
-            begin(ledger, config, of.id, now)
+        with ledger.db.atomic(durable=True):
+            if ledger.state(of.id) is not m.State.SCHEDULED:
+                continue  # another `run` was faster
+            if of.window.expires is not None and now > of.window.expires:
+                ledger.move(of.id, m.Event.HOLD, now, f"too late: it was due at {of.window.words}")
+            else:
+                begin(ledger, config, of.id, now)
 
 
 def _something_due(ledger: Ledger, of: Mailing, now: int) -> bool:

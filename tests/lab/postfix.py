@@ -81,7 +81,7 @@ class Postfix:
 
 @contextlib.contextmanager
 def relaying(onward: int, main: str = "", master: str = "") -> Iterator[Postfix]:
-    """A Postfix that hands everything on to a port of loopback. `main`, `master`: what its configuration has besides."""
+    """A Postfix that hands everything on to a port of loopback. `main`, `master`: what it is told besides."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
