@@ -212,10 +212,10 @@ def _confirmed(words: Words, status: str) -> bool:
     """Whether a second thing says that there is no such user."""
     if status[1:] in _USER or any(_within(phrase, words.text) for phrase in STRONG):
         return True
-    if status[1:3] == ".7":
-        return False
     if words.stage is Stage.RCPT:
         return True
+    if status[1:3] == ".7":
+        return False
     return words.stage is Stage.NONE and not words.code and any(_within(phrase, words.text) for phrase in LOCAL)
 
 

@@ -12,6 +12,7 @@ import argparse
 import importlib
 import random
 import sys
+import tempfile
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -97,8 +98,11 @@ def follow(seconds: float) -> None:
     """The same, led by coverage."""
     atheris = importlib.import_module("atheris")
     atheris.instrument_all()
-    atheris.Setup([sys.argv[0], f"-max_total_time={int(seconds)}", "-max_len=20000"], held)
-    atheris.Fuzz()
+    with tempfile.TemporaryDirectory() as seeds:
+        for number, report in enumerate(REPORTS):
+            (Path(seeds) / str(number)).write_bytes(report)
+        atheris.Setup([sys.argv[0], f"-max_total_time={int(seconds)}", "-max_len=20000", seeds], held)
+        atheris.Fuzz()
 
 
 def main() -> None:
