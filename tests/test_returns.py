@@ -15,10 +15,12 @@ from broadcaster.returns import REASONS, Action, Kind, Notice, Returned, read, u
 from broadcaster.verdict import Stage, judge
 from broadcaster.verdict import read as words
 from broadcaster.wording import PROVIDERS, TEXTS
+from tests.lab import dialects
 from tests.lab.returned import CASES, EXIM, SENT, dsn, group, prose
 
 CORPUS = Path(__file__).parents[2] / "shared/data/bounces"
 SIGNER = Signer(b"k" * 32)
+ALL = {**CASES, **dialects.CASES}
 RETURN, MESSAGE, LEAVE = (SIGNER.token(each, 4711) for each in (Purpose.RETURN, Purpose.MESSAGE, Purpose.LEAVE))
 # seconds that any message may take on a slow machine
 LIMIT = 2.0
@@ -41,9 +43,9 @@ def mail(subject: str, body: str = "", fields: str = "", sender: str = "Ann <ann
 # --- what reports say
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL)
 def test_a_report_names_whom_it_is_about_and_why(name: str) -> None:
-    message, expected = CASES[name]
+    message, expected = ALL[name]
     notices = told(message).notices
     assert {each.recipient: each.reason for each in notices} == expected
     assert all(each.kind is REASONS[each.reason].kind for each in notices)
@@ -522,7 +524,7 @@ def test_no_bytes_are_too_strange(octets: bytes) -> None:
     understand(b"Subject: Undelivered\nContent-Type: multipart/report; boundary=b\n\n--b\n" + octets)
 
 
-REPORTS = [message.encode() for message, _ in CASES.values()] + [arf().encode()]
+REPORTS = [message.encode() for message, _ in ALL.values()] + [arf().encode()]
 
 
 @st.composite

@@ -137,7 +137,7 @@ def _of_group(report: Report, group: Group, *, alone: bool) -> list[Notice]:
         found = report.failed[:1] or [mention.address for mention in report.mentions[:1]] or _addressed(report)[:1]
     if not found:
         return []
-    address, *rest = [*found, *(dsn.unescaped(found[0]) for _ in range(1) if dsn.unescaped(found[0]) != found[0])]
+    address, *rest = found
     diagnosis = _DIAGNOSED.sub("", group.get("diagnostic-code", "")) or _comment(group.get("status", ""))
     if action not in (Action.FAILED, Action.DELAYED):
         return [Notice(Kind.OTHER, action, address, tuple(rest), group.get("status", "")[:20], "delivered", diagnosis)]

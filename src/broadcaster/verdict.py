@@ -169,7 +169,7 @@ def judge(words: Words, field: str = "", action: Action = Action.FAILED, more: W
         reason = reason or _by_status(status) or _by_code(words)
     if temporary and reason in _DEAD:
         reason = "network" if reason in ("unknown_host", "no_mail") else "system"
-    if action is Action.DELAYED and reason == "undefined":
+    if action is Action.DELAYED and reason in ("undefined", "expired"):
         reason = "delayed"
     return Verdict(reason, status)
 

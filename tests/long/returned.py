@@ -18,9 +18,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from broadcaster.returns import REASONS, understand
+from tests.lab import dialects
 from tests.lab.returned import CASES
 
-REPORTS = [message.encode() for message, _ in CASES.values()]
+REPORTS = [message.encode() for message, _ in (*CASES.values(), *dialects.CASES.values())]
 PIECES = [
     b"\n", b"\r", b"\r\n", b"\0", b" " * 200, b"<" * 50, b"a@", b"--b/1", b"--b/1--", b"=?utf-8?q?", b"?=",
     b"\xff\xfe", b"Content-Type: multipart/mixed; boundary=b/1\n\n", b"Content-Type: message/rfc822\n\n",
