@@ -412,7 +412,6 @@ def test_a_receipt_is_no_bounce() -> None:
         mail("Stop the dam", "We must stop it before summer. Who organises the march?" * 9),
         "From: News <news@ours.example>\nSubject: June\nList-Unsubscribe: <mailto:leave@ours.example>\n\nHi\n",
         "From: shop@c.example\nSubject: Your parcel could not be delivered\n\nWe will try again tomorrow.\n",
-        "",
         "\n\n",
         "no field at all",
     ],
@@ -479,6 +478,7 @@ def test_words_are_one_line_that_no_terminal_obeys() -> None:
 
 
 BOUNDARY = "\n--b\nContent-Type: text/plain\n\nx"
+PART = b"--b/1\nContent-Type: message/delivery-status\n\n" + group("a@a.example", "5.1.1", "550 no").encode() * 150
 HOSTILE = {
     "50 MB": b"From: MAILER-DAEMON@a.example\nSubject: Undelivered\n\n"
     + b"<ann@a.example>: user unknown\n" * 1_700_000,
@@ -505,7 +505,10 @@ HOSTILE = {
     "deep JSON": b"From: no-reply@sns.example\nSubject: Undelivered\n\n" + b'{"a":' * 100_000,
     "codes": b"From: MAILER-DAEMON@a.example\nSubject: Undelivered\n\n" + b"550 5.1.1 " * 50_000,
     "groups": dsn(group("ann@a.example", "5.1.1", "550 no") * 20_000).encode(),
-    "plus signs": b"From: x@a.example\n\n" + b"+" * 500_000,
+    "groups in many parts": dsn("").removesuffix("--b/1--\n").encode() + PART * 150,
+    "a transcript for each": dsn(
+        group("a@a.example", "5.0.0", "550 no") * 300, ">>> RCPT\n<<< 55\n" * 2000 + "<a@a.example>: no\n" * 900
+    ).encode(),
     "leave": b"From: x@a.example\n\n" + b"leave-" * 200_000,
 }
 

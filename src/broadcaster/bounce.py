@@ -116,6 +116,8 @@ def machine(report: Report) -> tuple[Notice, ...]:
         texts = [report.text.said]
     found: list[Notice] = []
     for text in texts:
+        if len(found) >= dsn.GROUPS:
+            break
         groups = dsn.read(text)[1]
         for group in groups:
             found += _of_group(report, group, alone=len(groups) == 1)
