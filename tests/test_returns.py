@@ -15,10 +15,12 @@ from broadcaster.returns import REASONS, Action, Kind, Notice, Returned, read, u
 from broadcaster.verdict import Stage, judge
 from broadcaster.verdict import read as words
 from broadcaster.wording import PROVIDERS, TEXTS
+from tests.lab import dialects
 from tests.lab.returned import CASES, EXIM, SENT, dsn, group, prose
 
 CORPUS = Path(__file__).parents[2] / "shared/data/bounces"
 SIGNER = Signer(b"k" * 32)
+ALL = {**CASES, **dialects.CASES}
 RETURN, MESSAGE, LEAVE = (SIGNER.token(each, 4711) for each in (Purpose.RETURN, Purpose.MESSAGE, Purpose.LEAVE))
 # seconds that any message may take on a slow machine
 LIMIT = 2.0
@@ -41,9 +43,9 @@ def mail(subject: str, body: str = "", fields: str = "", sender: str = "Ann <ann
 # --- what reports say
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL)
 def test_a_report_names_whom_it_is_about_and_why(name: str) -> None:
-    message, expected = CASES[name]
+    message, expected = ALL[name]
     notices = told(message).notices
     assert {each.recipient: each.reason for each in notices} == expected
     assert all(each.kind is REASONS[each.reason].kind for each in notices)
@@ -410,7 +412,6 @@ def test_a_receipt_is_no_bounce() -> None:
         mail("Stop the dam", "We must stop it before summer. Who organises the march?" * 9),
         "From: News <news@ours.example>\nSubject: June\nList-Unsubscribe: <mailto:leave@ours.example>\n\nHi\n",
         "From: shop@c.example\nSubject: Your parcel could not be delivered\n\nWe will try again tomorrow.\n",
-        "",
         "\n\n",
         "no field at all",
     ],
@@ -477,6 +478,7 @@ def test_words_are_one_line_that_no_terminal_obeys() -> None:
 
 
 BOUNDARY = "\n--b\nContent-Type: text/plain\n\nx"
+PART = b"--b/1\nContent-Type: message/delivery-status\n\n" + group("a@a.example", "5.1.1", "550 no").encode() * 150
 HOSTILE = {
     "50 MB": b"From: MAILER-DAEMON@a.example\nSubject: Undelivered\n\n"
     + b"<ann@a.example>: user unknown\n" * 1_700_000,
@@ -503,7 +505,10 @@ HOSTILE = {
     "deep JSON": b"From: no-reply@sns.example\nSubject: Undelivered\n\n" + b'{"a":' * 100_000,
     "codes": b"From: MAILER-DAEMON@a.example\nSubject: Undelivered\n\n" + b"550 5.1.1 " * 50_000,
     "groups": dsn(group("ann@a.example", "5.1.1", "550 no") * 20_000).encode(),
-    "plus signs": b"From: x@a.example\n\n" + b"+" * 500_000,
+    "groups in many parts": dsn("").removesuffix("--b/1--\n").encode() + PART * 150,
+    "a transcript for each": dsn(
+        group("a@a.example", "5.0.0", "550 no") * 300, ">>> RCPT\n<<< 55\n" * 2000 + "<a@a.example>: no\n" * 900
+    ).encode(),
     "leave": b"From: x@a.example\n\n" + b"leave-" * 200_000,
 }
 
@@ -522,7 +527,7 @@ def test_no_bytes_are_too_strange(octets: bytes) -> None:
     understand(b"Subject: Undelivered\nContent-Type: multipart/report; boundary=b\n\n--b\n" + octets)
 
 
-REPORTS = [message.encode() for message, _ in CASES.values()] + [arf().encode()]
+REPORTS = [message.encode() for message, _ in ALL.values()] + [arf().encode()]
 
 
 @st.composite

@@ -116,6 +116,8 @@ def machine(report: Report) -> tuple[Notice, ...]:
         texts = [report.text.said]
     found: list[Notice] = []
     for text in texts:
+        if len(found) >= dsn.GROUPS:
+            break
         groups = dsn.read(text)[1]
         for group in groups:
             found += _of_group(report, group, alone=len(groups) == 1)
@@ -137,7 +139,7 @@ def _of_group(report: Report, group: Group, *, alone: bool) -> list[Notice]:
         found = report.failed[:1] or [mention.address for mention in report.mentions[:1]] or _addressed(report)[:1]
     if not found:
         return []
-    address, *rest = [*found, *(dsn.unescaped(found[0]) for _ in range(1) if dsn.unescaped(found[0]) != found[0])]
+    address, *rest = found
     diagnosis = _DIAGNOSED.sub("", group.get("diagnostic-code", "")) or _comment(group.get("status", ""))
     if action not in (Action.FAILED, Action.DELAYED):
         return [Notice(Kind.OTHER, action, address, tuple(rest), group.get("status", "")[:20], "delivered", diagnosis)]

@@ -32,7 +32,7 @@ _KNOWN: Final = _OF_ONE | {
 }  # fmt: skip
 _TYPE: Final = re.compile(r"^\s*+(?:[A-Za-z][\w/-]{0,20})\s*+;\s*+")
 _HEX: Final = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")
-_XTEXT: Final = re.compile(r"\+(2B|3D|40)")
+_XTEXT: Final = re.compile(r"\+(2B|3D|40)", re.IGNORECASE)
 _ROUTE: Final = re.compile(r"^@[^:@]{1,255}:")
 
 _ACTIONS: Final = {
@@ -112,7 +112,7 @@ def action(group: Group) -> Action:
 def recipients(group: Group) -> list[str]:
     """Its addresses, the one that was mailed first: where it was forwarded, that is the original one."""
     found = [address for name in _RECIPIENT if (address := mailbox(group.get(name, "")))]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*map(unescaped, found), *found]))
 
 
 def mailbox(value: str) -> str:
@@ -126,7 +126,8 @@ def mailbox(value: str) -> str:
         return ""
     address = address.partition(" (")[0].strip().strip("'\"" if not address.startswith('"') else "")
     address = _HEX.sub(lambda found: _letter(found[1]), address)
-    return _ROUTE.sub("", address).replace(" ", "").rstrip(".;,").lower()[:320]
+    address = address if address.startswith('"') else address.replace(" ", "")
+    return _ROUTE.sub("", address).rstrip(".;,").lower()[:320]
 
 
 def _letter(digits: str) -> str:

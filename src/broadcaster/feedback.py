@@ -42,7 +42,11 @@ _OWNERS: Final = (
 def read(parts: list[Part]) -> tuple[Notice, ...]:
     """What a complaint says; nothing where it is none."""
     top = parts[0]
-    report = next((part for part in parts if part.type == "message/feedback-report"), None)
+    deepest = (
+        0 if top.type == "multipart/report" else 1
+    )  # one that was forwarded is read too, one that was returned not
+    typed = (part for part in parts if part.type == "message/feedback-report" and part.depth <= deepest)
+    report = next(typed, None)
     if report is not None:
         return _of_report(parts, report.text)
     returned = next((part for part in parts if part.depth == 1 and part.message), None)

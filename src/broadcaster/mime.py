@@ -49,6 +49,7 @@ _ALIASES: Final = {
     "ansi_x3.4-1968": "",
     "unknown-8bit": "",
 }
+_NARROW: Final = dict.fromkeys(range(128))
 # what ends a line when a page is read as text
 _BLOCKS: Final = frozenset(
     {
@@ -101,6 +102,8 @@ class Part:
         """The body as text, without transfer encoding, NUL and byte order mark; a page without its tags."""
         octets = _decoded(self.body[:TEXT], self.get("content-transfer-encoding").strip().lower())
         text = decoded(octets, self.parameters.get("charset", ""))
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
         if self.type == "text/html" or text[:200].lstrip().lower().startswith(("<html", "<!doctype html")):
             return plain(text)
         return text
@@ -127,19 +130,18 @@ class _Reading:
     def parts(self) -> Iterator[Part]:
         """Each part once its end is known."""
         data = self._data
+        part: Part | None
         part, at = self._begin(0, 0, message=True)
         while part is not None:
-            inner = _inner(part) and part.depth < MESSAGES
-            end, following = self._end(at)
-            yield Part(part.fields, b"" if inner else data[at:end], part.depth, part.message)
-            if inner:
+            if _inner(part) and part.depth < MESSAGES:  # it ends where what it holds ends
+                yield part
                 part, at = self._begin(at, part.depth + 1, message=True)
-            elif following is not None:
-                part, at = self._begin(*following, message=False)
-            else:
-                part = None
+                continue
+            end, following = self._end(at)
+            yield Part(part.fields, data[at:end], part.depth, part.message)
+            part, at = self._begin(*following, message=False) if following else (None, at)
 
-    def _begin(self, at: int, depth: int, *, message: bool) -> tuple[Part | None, int]:
+    def _begin(self, at: int, depth: int, *, message: bool) -> tuple[Part, int]:
         fields, start = _fields(self._data, at)
         part = Part(fields, b"", depth, message)
         if part.type.startswith("multipart/"):
@@ -274,10 +276,11 @@ def decoded(octets: bytes, charset: str = "") -> str:
     try:
         return octets.decode("utf-8").removeprefix("\ufeff").replace("\0", "")
     except UnicodeDecodeError:
-        # cut in the middle of a letter it is still UTF-8
+        # cut in the middle of a letter it is still UTF-8, with nothing but odd octets it never was
         text = octets.decode("utf-8", "replace")
-        few = text.count("\ufffd") * 20 < len(text) or text.count("\ufffd") < 3
-        return text if few or name else octets.decode("cp1252", "replace")
+        odd = text.count("\ufffd")
+        wide = len(text.translate(_NARROW)) - odd
+        return text if odd <= wide or name else octets.decode("cp1252", "replace")
 
 
 def unworded(value: bytes) -> str:

@@ -98,6 +98,12 @@ def split(text: str) -> Report:
     return Report("\n".join(lines[:LINES]), "")
 
 
+_MBOX: Final = re.compile(r"^[>|\s]{0,4}From [^\s@]{1,100}@\S{1,200} {1,4}(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b")
+_RECEIVED: Final = re.compile(
+    r"^[\s>|]{0,6}received[ \t]{0,4}:\s{0,8}(?:from|by)\s|^return-path:\s{0,8}<", re.IGNORECASE
+)
+
+
 def _announces(line: str) -> bool:
     if not 6 <= len(line) <= 160:
         return False
@@ -111,7 +117,9 @@ def _copied(lines: list[str], number: int) -> bool:
     """Whether the fields of a message begin here: two of them, of which one stands nowhere else."""
     found = _HEADER.match(lines[number])
     if found is None or found[1].lower() not in _CERTAIN:
-        return False
+        return _MBOX.match(lines[number]) is not None
+    if _RECEIVED.match(lines[number]):
+        return True
     return any(_HEADER.match(line) for line in lines[number + 1 : number + 12])
 
 
@@ -232,7 +240,12 @@ def _led(lines: list[str]) -> list[str]:
     for line in lines:
         if "@" not in line:
             continue
+        last = -1  # where an address that was found ends
         for each in ADDRESS.finditer(line):
+            if last >= 0 and _BETWEEN.fullmatch(line, last, each.start()) and (address := clean(each[0])):
+                found.append(address)
+                last = each.end()
+                continue
             before = line[max(0, each.start() - 60) : each.start()].lower().rstrip(" <\"'`(«„“[=")
             colon = before.endswith(":")
             before = f" {before.rstrip(': ')}"
@@ -240,9 +253,11 @@ def _led(lines: list[str]) -> list[str]:
                 continue
             if (colon or before.endswith(_LEADS)) and (address := clean(each[0])):
                 found.append(address)
+                last = each.end()
     return found
 
 
+_BETWEEN: Final = re.compile(r"[\s,;<>\"']{1,12}(?:and|und|et|y|e|و)?[\s<\"']{0,4}")
 _TO: Final = re.compile(r"^[\s>|]{0,6}(?:to|cc)[ \t]{0,4}:", re.IGNORECASE)
 
 

@@ -169,7 +169,7 @@ def judge(words: Words, field: str = "", action: Action = Action.FAILED, more: W
         reason = reason or _by_status(status) or _by_code(words)
     if temporary and reason in _DEAD:
         reason = "network" if reason in ("unknown_host", "no_mail") else "system"
-    if action is Action.DELAYED and reason == "undefined":
+    if action is Action.DELAYED and reason in ("undefined", "expired"):
         reason = "delayed"
     return Verdict(reason, status)
 
@@ -212,10 +212,10 @@ def _confirmed(words: Words, status: str) -> bool:
     """Whether a second thing says that there is no such user."""
     if status[1:] in _USER or any(_within(phrase, words.text) for phrase in STRONG):
         return True
-    if status[1:3] == ".7":
-        return False
     if words.stage is Stage.RCPT:
         return True
+    if status[1:3] == ".7":
+        return False
     return words.stage is Stage.NONE and not words.code and any(_within(phrase, words.text) for phrase in LOCAL)
 
 

@@ -136,14 +136,14 @@ arc validation | sender's domain … authentic | sender authentication fail | em
 """
 
 _REVERSE: Final = """
-reverse dns | reverse-dns | rdns | r-dns | reverse lookup | reverse name | reverse hostname | reverse address |
-ptr record | ptr lookup | ptr entry | no ptr | ptr name | dns ptr | valid ptr | missing ptr | dynamic-looking ptr |
-no reverse | reverse … not | cannot find your hostname | cannot find your reverse | cannot resolve your address |
-cannot resolve your ip | can't determine purported responsible | could not resolve … hostname … your |
-domain name of your … server | your host name … does not | unresolvable relay host | unable to verify … host name |
-ip name possibly forged | ip name lookup failed | forged hostname | hostname … not match | forward-confirmed |
-helo command rejected | helo/ehlo | ehlo/helo | helo … invalid | helo … rejected | invalid helo | bad helo |
-helo name
+helo domain | ehlo domain | reverse dns | reverse-dns | rdns | r-dns | reverse lookup | reverse name |
+reverse hostname | reverse address | ptr record | ptr lookup | ptr entry | no ptr | ptr name | dns ptr | valid ptr |
+missing ptr | dynamic-looking ptr | no reverse | reverse … not | cannot find your hostname |
+cannot find your reverse | cannot resolve your address | cannot resolve your ip |
+can't determine purported responsible | could not resolve … hostname … your | domain name of your … server |
+your host name … does not | unresolvable relay host | unable to verify … host name | ip name possibly forged |
+ip name lookup failed | forged hostname | hostname … not match | forward-confirmed | helo command rejected |
+helo/ehlo | ehlo/helo | helo … invalid | helo … rejected | invalid helo | bad helo | helo name
 """
 
 _BLOCKLIST: Final = """

@@ -12,14 +12,16 @@ import argparse
 import importlib
 import random
 import sys
+import tempfile
 import time
 from hashlib import sha256
 from pathlib import Path
 
 from broadcaster.returns import REASONS, understand
+from tests.lab import dialects
 from tests.lab.returned import CASES
 
-REPORTS = [message.encode() for message, _ in CASES.values()]
+REPORTS = [message.encode() for message, _ in (*CASES.values(), *dialects.CASES.values())]
 PIECES = [
     b"\n", b"\r", b"\r\n", b"\0", b" " * 200, b"<" * 50, b"a@", b"--b/1", b"--b/1--", b"=?utf-8?q?", b"?=",
     b"\xff\xfe", b"Content-Type: multipart/mixed; boundary=b/1\n\n", b"Content-Type: message/rfc822\n\n",
@@ -97,8 +99,11 @@ def follow(seconds: float) -> None:
     """The same, led by coverage."""
     atheris = importlib.import_module("atheris")
     atheris.instrument_all()
-    atheris.Setup([sys.argv[0], f"-max_total_time={int(seconds)}", "-max_len=20000"], held)
-    atheris.Fuzz()
+    with tempfile.TemporaryDirectory() as seeds:
+        for number, report in enumerate(REPORTS):
+            (Path(seeds) / str(number)).write_bytes(report)
+        atheris.Setup([sys.argv[0], f"-max_total_time={int(seconds)}", "-max_len=20000", seeds], held)
+        atheris.Fuzz()
 
 
 def main() -> None:
