@@ -11,7 +11,7 @@ import broadcaster
 HOUSE = Path(broadcaster.__file__).parent
 HANDS = {"db", "roster", "gathering", "census", "enrolment", "probe", "intake", "ledger", "mark", "doubts"}
 HANDS |= {"workspace", "lock", "transports", "engines"}
-STORY = {"courier", "press", "flows", "lots", "fence", "sending", "settling", "broadcast"}
+STORY = {"courier", "press", "sealing", "flows", "lots", "fence", "sending", "settling", "broadcast"}
 VOICE = {"cli", "__main__"}
 FAMILIES = {"transports", "engines"}
 HOMES = {

@@ -17,7 +17,7 @@ from broadcaster import mailing as m
 from broadcaster.address import Address
 from broadcaster.cli.house import House
 from broadcaster.courier import Consignment, Courier
-from broadcaster.delivery import Answer, Event, Outcome, State
+from broadcaster.delivery import Answer, Envelope, Event, Outcome, State
 from broadcaster.engines.local import LocalEngine, Way
 from broadcaster.errors import CannotWrite
 from broadcaster.ledger import Ledger
@@ -151,6 +151,25 @@ async def test_who_leaves_in_the_moment_after_the_claim_gets_nothing(
         monkeypatch.setattr(shop.house.db, "atomic", claimed_and_then)
         await shop.work(shop.turn(), number)
         assert set(lab.addresses()) == {"p1@example.org", "p3@example.org"}
+        assert shop.tally(number) == {"accepted": 2, "suppressed": 1}
+
+
+async def test_who_leaves_while_a_copy_is_signed_gets_nothing(shop: Shop) -> None:
+    class Slow:
+        """Signs nothing, and takes its time."""
+
+        async def sealed(self, envelope: Envelope, at: float) -> Envelope:
+            if envelope.recipient == "p2@example.org":
+                other.roster.suppress(Address.parse("p2@example.org"), "staff")
+            await asyncio.sleep(0.01)
+            return envelope._replace(message=b"Signed: yes\r\n" + envelope.message)
+
+    with running() as lab, elsewhere(shop) as other:
+        shop.relays(("main", lab.port))
+        number = shop.mailing(3)
+        await shop.work(shop.turn(sealing=Slow()), number)
+        assert set(lab.addresses()) == {"p1@example.org", "p3@example.org"}
+        assert all(message.data.startswith(b"Signed: yes\r\n") for message in lab.messages)
         assert shop.tally(number) == {"accepted": 2, "suppressed": 1}
 
 

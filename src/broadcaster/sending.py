@@ -12,7 +12,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from broadcaster.mark import Mark
     from broadcaster.press import Press
     from broadcaster.roster import Roster
+    from broadcaster.sealing import Sealing
 
 # how often somebody looks whether anything is to be sent any more (seconds)
 GLANCE = 0.25
@@ -74,6 +75,7 @@ class Hands:
     press: Callable[[Mailing], Press]
     clock: Callable[[], float] = time.time
     dice: Callable[[], float] = random.random
+    sealing: Sealing | None = None  # where we sign our mail ourselves
 
 
 class Round:
@@ -108,7 +110,7 @@ class Round:
         self._dues: dict[int, int] = {}  # of what was put off, until that is written
         self._alarm = Alarm(hands.config.safety.stop_rejected, hands.config.safety.stop_of_at_least)
         self._engine: Engine[Consignment] | None = None
-        self._offered: set[int] = set()  # composed, and neither handed nor settled: their marks are coming
+        self._offered: set[int] = set()  # offered, and neither handed nor settled: their marks are coming
         self._journal: Journal[Slip] = Journal(self._write, lambda: self._offered)
 
     async def run(self, engine: Engine[Consignment]) -> None:
@@ -252,10 +254,15 @@ class Round:
         press = self._presses.get(row.mailing)
         if press is None:
             press = self._presses[row.mailing] = self._hands.press(self._ledger.mailing(row.mailing))
-        envelope = press.compose(row, relay, at)
+        return press.compose(row, relay, at)
+
+    @property
+    def seal(self) -> Callable[[Envelope, float], Awaitable[Envelope]] | None:
+        return self._hands.sealing.sealed if self._hands.sealing else None
+
+    def offer(self, row: Consignment) -> None:
         self._offered.add(row.delivery)
         self._fence.writing(row.delivery)
-        return envelope
 
     async def again(self, row: Consignment) -> bool:
         return await self._fence.again(row.delivery)

@@ -107,6 +107,7 @@ class House:
     def hands(self) -> Hands:
         """What a round of sending works with."""
         from broadcaster.press import Press
+        from broadcaster.sealing import Sealing
         from broadcaster.sending import Hands
 
         def press(of: Mailing) -> Press:
@@ -116,10 +117,10 @@ class House:
                 self.signer,
                 self.config,
                 enclosed=lambda row: self.ledger.enclosed(row.mailing, row.subscriber.id),
-                seal=self.seal,
             )
 
-        return Hands(self.roster, self.ledger, self.mark, self.config, press, self.clock)
+        sealing = Sealing(self.seal, os.cpu_count() or 1) if self.seal else None
+        return Hands(self.roster, self.ledger, self.mark, self.config, press, self.clock, sealing=sealing)
 
     def engine(self, courier: Courier) -> LocalEngine[Consignment]:
         """The local engine over all relays of the configuration."""
