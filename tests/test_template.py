@@ -594,3 +594,31 @@ def test_more_values_than_a_mail_can_show_are_refused_before_they_cost_minutes()
 
 def test_what_is_no_character_is_not_taken_for_a_mark_of_ours() -> None:
     assert refused("a\n\nb \ufdd2 c\n").where == "statements/june/en.md:6"
+
+
+def nested_lists(depth: int) -> str:
+    return "".join(f"{'  ' * level}- item {level}\n" for level in range(depth))
+
+
+@pytest.mark.parametrize("body", [nested_lists(25), "> " * 50 + "deep\n"])
+def test_what_is_nested_deep_is_there_to_the_last_word(body: str) -> None:
+    merge = laid(f"{body}\nEND\n")
+    for said in (merge.html, merge.text):
+        assert "END" in said
+        assert all(words in said for words in re.findall(r"item \d+|deep", body))
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        (nested_lists(300), 35),
+        ("> " * 300 + "deep\n", 6),
+        ("- " * 300 + "deep {{ subscriber.name }}\n", 6),
+        (f"{{% if subscriber.city %}}\n{'>' * 300}deep\n{{% endif %}}\n", 7),
+    ],
+)
+def test_nothing_is_left_out_because_it_is_nested_too_deep(body: str, line: int) -> None:
+    error = refused(f"First.\n\n{body}\nEND\n")
+    assert "too deep" in error.message
+    assert error.where == f"statements/june/en.md:{line}"
+    assert error.hint

@@ -25,7 +25,7 @@ from broadcaster.contrast import completed
 from broadcaster.deferral import STAND_IN, Deferral
 from broadcaster.errors import StatementError
 from broadcaster.merge import ROOTS, MergeTemplate
-from broadcaster.page import deepest, nested
+from broadcaster.page import deepest, line_of, nested
 from broadcaster.reads import reads
 from broadcaster.restoration import Restoration
 from broadcaster.sentinel import Kind, Sentinels
@@ -35,6 +35,7 @@ from broadcaster.statement import refuse_untyped
 if TYPE_CHECKING:
     from jinja2 import nodes
     from jinja2.nodes import EvalContext
+    from markdown_it.token import Token
 
     from broadcaster.sandbox import Sandbox
     from broadcaster.statement import Part
@@ -151,7 +152,7 @@ class _LayOut:
         part, statement = self._part, self._globals["statement"]
         statement.read_all()
         statement["title"] = statement.get("title", statement["subject"])
-        tokens = markdown.parse(self._body(), self._sentinels)
+        tokens = self._tokens()
         bidi.isolate(tokens, self._direction, self._sentinels)
         parts = markdown.parted(tokens)
         folder = part.file.rpartition("/")[0]
@@ -287,6 +288,14 @@ class _LayOut:
         page, found = pictures.laid_in(page, folder, own)
         self._images += found
         return page
+
+    def _tokens(self) -> list[Token]:
+        body = self._body()
+        try:
+            return markdown.parse(body, self._sentinels)
+        except StatementError as error:
+            line = line_of(self._part, re.escape(error.where or "")) or self._part.first_line
+            raise StatementError(error.message, where=f"{self._part.file}:{line}", hint=error.hint) from None
 
     def _body(self) -> str:
         return self._rendered(self._part.body, self._part.first_line).lstrip("\n")
