@@ -622,3 +622,18 @@ def test_nothing_is_left_out_because_it_is_nested_too_deep(body: str, line: int)
     assert "too deep" in error.message
     assert error.where == f"statements/june/en.md:{line}"
     assert error.hint
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        '<object data="{}"></object>',
+        '<a ping="{}" href="https://x.example">x</a>',
+        '<img lowsrc="{}" alt="x" src="https://x.example/x.png">',
+        '<blockquote cite="{}">x</blockquote>',
+    ],
+)
+def test_every_attribute_that_leads_somewhere_is_escaped_as_a_link(place: str) -> None:
+    merge = laid(place.format("{{ subscriber.site }}") + "\n")
+    assert "javascript" not in shown(merge, site="javascript:alert(1)")
+    assert "https://ok.example" in shown(merge, site="https://ok.example")

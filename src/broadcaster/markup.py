@@ -16,8 +16,10 @@ from enum import Enum, auto
 VOID = frozenset(
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"]
 )
+# where a browser looks for an address, in today's HTML and in that of old mail programs
 URL_ATTRIBUTES = frozenset(
-    ["action", "background", "cite", "formaction", "href", "longdesc", "poster", "src", "xlink:href"]
+    "action archive background cite classid codebase data dynsrc formaction href icon longdesc lowsrc manifest ping"  # noqa: SIM905
+    " poster profile src usemap xlink:href xml:base".split()
 )
 # what is between their tags is no markup (WHATWG HTML §13.1.2); in the second group entities still count
 _RAW = frozenset(["script", "style", "xmp", "iframe", "noembed", "noframes", "plaintext"])
