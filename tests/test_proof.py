@@ -542,3 +542,48 @@ def test_every_rule_says_why_and_what_to_do() -> None:
     for name, rule in RULES.items():
         assert name == name.lower()
         assert all(text.strip().endswith((".", "`", "”")) for text in (rule.about, rule.why, rule.mend)), name
+
+
+LAYOUTS = {
+    "statement.html": "{{ statement.title }} {{ statement.signature }}",
+    "statement.txt": '{{ statement["x-y"] }}',
+}
+
+
+@pytest.mark.parametrize(
+    ("heading", "body", "line", "words"),
+    [
+        ("attachment: a.pdf\n", "", 2, "did you mean attachments?"),
+        ("signiture: Ali\n", "", 2, "did you mean signature?"),
+        ("author: Ali\n", "", 2, "nothing reads “author:”"),
+        ("", "Text[^1].\n\n[^1]: one\n[^2]: two\n", 11, "[^2], so nobody sees it"),
+        ("", "Text[^one] and [^two].\n\n[^one]: one\n", 8, "there is no footnote [^two]"),
+        ("", "| a | b |\n|---|---|\n| 1 | 2 | three |\n", 10, "“three”"),
+        ("", "a | b\n--- | ---\n{{ x | y }} | 2 | three\n", 10, "“three”"),
+    ],
+)
+def test_what_is_written_and_read_by_nobody_is_told(heading: str, body: str, line: int, words: str) -> None:
+    text = TEXT.replace("---\n", f"---\n{heading}", 1) if heading else TEXT
+    (finding,) = found(replace(case(text=text + body), layouts=LAYOUTS))
+    assert (finding.rule, finding.line) == ("left-out", line)
+    assert words in finding.message
+
+
+@pytest.mark.parametrize(
+    ("heading", "body"),
+    [
+        ("signature: Ali\ntitle: x\nx-y: z\n", ""),
+        ("motto: Water\n", "{{ statement.motto }}\n"),
+        ("", "Text[^1]. {% if subscriber.city %}[^b]{% endif %}\n\n[^1]: one\n[^b]: two\n"),
+        ("", "`[^1]` and\n\n```\n[^2]: x\n| a |\n|---|\n| 1 | 2 |\n```\n"),
+        ("", "| a | b |\n|---|---|\n| 1 | 2 \\| 3 |\n| {{ subscriber.city | default('x') }} | `y` |\n| 1 |\n"),
+        (
+            "",
+            "| a | b |\n|---|---|\n| 1 | 2 |\n{% if subscriber.city %}\n| 3 | 4 |\n{% endif %}\n\nno | table | here\n",
+        ),
+        ("", "a\n---\nx | y | z\n"),
+    ],
+)
+def test_what_somebody_reads_is_not_told(heading: str, body: str) -> None:
+    text = TEXT.replace("---\n", f"---\n{heading}", 1) if heading else TEXT
+    assert [each for each in prove(replace(case(text=text + body), layouts=LAYOUTS)) if each.rule == "left-out"] == []
