@@ -637,3 +637,49 @@ def test_every_attribute_that_leads_somewhere_is_escaped_as_a_link(place: str) -
     merge = laid(place.format("{{ subscriber.site }}") + "\n")
     assert "javascript" not in shown(merge, site="javascript:alert(1)")
     assert "https://ok.example" in shown(merge, site="https://ok.example")
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        "<!-- a note\n\nmore\n",
+        "<!--[if mso]>a note\n\nmore\n",
+        "<p>a <!-- note\n\nmore\n",
+        '<div class="x>hello</div>\n\nmore\n',
+        '<div class="x>hello</div> <p class="y">more</p>\n',
+        "<div title='{{ subscriber.city }}>hello</div>\n\nmore\n",
+        '<div class="x"\n\nmore\n',
+        "<title>\n\nmore\n",
+        "a <title>b *c*\n\nmore\n",
+        "<template>\n\nmore\n",
+        "<style>p { color: red }\n\nmore\n",
+        "<script>\n\nmore\n",
+    ],
+)
+def test_a_slip_in_html_hides_nothing_that_follows(slip: str) -> None:
+    error = refused(f"First.\n\n{slip}")
+    assert error.where == "statements/june/en.md:6"
+    assert "hides all that follows" in error.message
+
+
+def test_a_slip_in_a_layout_hides_nothing_either() -> None:
+    assert refused(layouts=page(BODY + "<!-- footer <p>leave</p>")).where == "templates/statement.html"
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<!-- a note -->\n\nmore\n",
+        "<!--[if mso]><table><tr><td><![endif]-->\n\nmore\n",
+        "<!--[if !mso]><!-->\n\nmore\n\n<!--<![endif]-->\n",
+        "<p title=\"a > b 'c'\" class=x data-a='\"'>more</p>\n",
+        "a < b, 3<5, x <- y, <3, more\n",
+        '`<!--` and `<div class="x>`: more\n',
+        "<div\n  class='x'\n  id=y>more</div>\n",
+        "<style>p > a { color: red }</style>\n\nmore\n",
+    ],
+)
+def test_html_that_is_closed_is_left_alone(html: str) -> None:
+    merge = laid(html)
+    assert "more" in merge.html
+    assert "more" in merge.text

@@ -30,6 +30,12 @@ _CLOSE = re.compile(r"</([a-zA-Z][^\s/>]*)[^>]*>")
 _ATTRIBUTE = re.compile(
     r"""[\s/]*+(?P<name>[^\s/>=]++)(?:\s*+=\s*+(?:"(?P<double>[^"]*+)"|'(?P<single>[^']*+)'|(?P<bare>[^\s>"']++)))?"""
 )
+# A tag as a browser reads it: to the > that is in no quotes. Quotes with markup in them were opened by a slip.
+_MARKED = r"(?![^{0}<]*<[/a-zA-Z][^{0}>]*>)"
+_WHOLE_TAG = re.compile(
+    rf"""<[a-zA-Z](?:=\s*+(?:"{_MARKED.format('"')}[^"]*+"|'{_MARKED.format("'")}[^']*+'|(?!["']))|[^>=])*+>"""
+)
+_COMMENT_END = re.compile(r"--!?>")
 # Outlook reads what is between conditional comments as markup, so we do too
 _CONDITION = re.compile(r"<!--\[if[^\]]*\]>(?:<!-->)?|<!\[endif\](?:--)?>|<!--<!\[endif\]-->", re.IGNORECASE)
 _COMMENT = re.compile(r"<!--(?P<inside>.*?)(?:--!?>|\Z)", re.DOTALL)
@@ -116,6 +122,26 @@ def _attributes(text: str, at: int, element: str, inside: int) -> tuple[int, lis
         at = found.end()
     end = text.find(">", at)
     return (len(text) if end < 0 else end + 1), values
+
+
+def left_open(text: str) -> str:
+    """From where on a text would hide what comes after it: a comment, a tag or a script without its end; else ""."""
+    at = 0
+    while (at := text.find("<", at)) >= 0:
+        begin = at
+        if text.startswith("<!--", at):
+            end = _COMMENT_END.search(text, at + 2)
+        elif found := _OPEN.match(text, at):
+            end, name = _WHOLE_TAG.match(text, at), found[1].lower()
+            if end and (name in _RAW or name in _RAW_TEXT or name == "template"):
+                end = re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE).search(text, end.end())
+        else:
+            at += 1
+            continue
+        if end is None:
+            return text[begin:]
+        at = end.end()
+    return ""
 
 
 def named_characters(text: str) -> str:

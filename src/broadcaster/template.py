@@ -292,10 +292,19 @@ class _LayOut:
     def _tokens(self) -> list[Token]:
         body = self._body()
         try:
-            return markdown.parse(body, self._sentinels)
+            tokens = markdown.parse(body, self._sentinels)
         except StatementError as error:
-            line = line_of(self._part, re.escape(error.where or "")) or self._part.first_line
-            raise StatementError(error.message, where=f"{self._part.file}:{line}", hint=error.hint) from None
+            raise StatementError(error.message, where=self._line(error.where or ""), hint=error.hint) from None
+        for token in tokens:
+            written = [token, *(each for each in token.children or () if each.type == "html_inline")]
+            source = "".join(each.content for each in written if each.type.startswith("html_"))
+            if open_from := markup.left_open(source):
+                raise _hiding(open_from, self._line(self._sentinels.any.split(open_from)[0].partition("\n")[0]))
+        return tokens
+
+    def _line(self, words: str) -> str:
+        """The place of some words of the text, as errors name it."""
+        return f"{self._part.file}:{line_of(self._part, re.escape(words)) or self._part.first_line}"
 
     def _body(self) -> str:
         return self._rendered(self._part.body, self._part.first_line).lstrip("\n")
@@ -427,6 +436,8 @@ class _LayOut:
         self._restoration.check(page)
         file = f"templates/{self._part.layout}.html"
         _bounded(page, file)
+        if open_from := markup.left_open(page):
+            raise _hiding(open_from, file)
         inlined, left = _inline(page, file)
         self._remarks += map(self._left, left)
         words, elements = markup.content(page)
@@ -519,6 +530,15 @@ def _bounded(page: str, file: str) -> None:
             where=file,
             hint="Gmail shows 102,400 characters of a mail and 16,384 of styles",
         )
+
+
+def _hiding(source: str, where: str) -> StatementError:
+    begin = " ".join(source.split())[:40]
+    return StatementError(
+        f"“{begin}” is never closed: it hides all that follows, the way to leave too",
+        where=where,
+        hint="a comment ends with -->, a tag with > outside of quotes, a <title> with </title>",
+    )
 
 
 def _first_difference(before: str, after: str) -> str:
