@@ -408,6 +408,10 @@ def test_people_whom_no_part_is_for_are_told_together() -> None:
         ('<link rel="stylesheet" href="https://x.example/a.css">', "css"),
         (f"<style>{'p{color:red}' * 2000}</style>", "css"),
         ("<form></form>", "element"),
+        ("dear <name>, come", "element"),
+        ('<table role="presentation" background="x.png"><tr><td>x</td></tr></table>', "link"),
+        ('<p style="background: url(x.png)">x</p>', "link"),
+        ("<style>p { background: url( 'http://water.example/x.png' ) }</style>", "insecure-link"),
         ("<script>x</script>", "element"),
         ('<p onclick="x()">x</p>', "element"),
         ('<meta http-equiv="refresh" content="0">', "element"),
@@ -432,6 +436,8 @@ def test_what_mail_programs_drop_or_distrust_is_told(html: str, rule: str) -> No
         '<table role="presentation"><tr><td>x</td></tr></table><table><tr><th>x</th></tr></table>',
         '<html><body><div lang="ar" dir="rtl">x</div></body></html>',
         "<h1>a</h1><h2>b</h2><h3>c</h3><h2>d</h2>",
+        "<o:p>x</o:p><center><font>x</font></center><x-part>x</x-part>",
+        '<p background="https://water.example/x.png" style="background: url({{ subscriber.name | url }})">x</p>',
         "<style>@media (max-width: 9px) { p { color: red } }</style>",
     ],
 )
@@ -559,6 +565,7 @@ LAYOUTS = {
         ("", "Text[^1].\n\n[^1]: one\n[^2]: two\n", 11, "[^2], so nobody sees it"),
         ("", "Text[^one] and [^two].\n\n[^one]: one\n", 8, "there is no footnote [^two]"),
         ("", "| a | b |\n|---|---|\n| 1 | 2 | three |\n", 10, "“three”"),
+        ("", "read [the letter][ltr] now\n", 8, "where [ltr] leads"),
         ("", "a | b\n--- | ---\n{{ x | y }} | 2 | three\n", 10, "“three”"),
     ],
 )
@@ -582,6 +589,7 @@ def test_what_is_written_and_read_by_nobody_is_told(heading: str, body: str, lin
             "| a | b |\n|---|---|\n| 1 | 2 |\n{% if subscriber.city %}\n| 3 | 4 |\n{% endif %}\n\nno | table | here\n",
         ),
         ("", "a\n---\nx | y | z\n"),
+        ("", "[a][The letter] [b][1] `[c][d]` \\[e][f]\n\n[the  Letter]: https://water.example\n"),
     ],
 )
 def test_what_somebody_reads_is_not_told(heading: str, body: str) -> None:

@@ -411,6 +411,9 @@ def _waiting(part: Part) -> Iterator[Finding]:
 # a footnote where it is written, and where the text calls it
 _NOTE: Final = re.compile(r"^[ \t>]*\[\^(?P<name>[^\]\s]+)\]:", re.MULTILINE)
 _CALL: Final = re.compile(r"\[\^(?P<name>[^\]\s]+)\]")
+# a link by the name of its address, and what names one
+_BY_NAME: Final = re.compile(r"(?<![\]!\\])\[[^\[\]\n]+\]\[(?P<name>[^\[\]\n^]*[^\W\d][^\[\]\n]*)\]")
+_NAMED_LINK: Final = re.compile(r"^[ \t>]*\[(?P<name>[^\[\]^]+)\]:[ \t]*\S", re.MULTILINE)
 _CODED: Final = re.compile(r"^ {0,3}(```|~~~).*?(?:^ {0,3}\1|\Z)|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 _BAR: Final = re.compile(r"(?<!\\)\|")
 
@@ -434,6 +437,12 @@ def _left_out(part: Part, layouts: Mapping[str, str]) -> Iterator[Finding]:
             yield found("left-out", message, part.file, line)
         elif name not in notes and place is calls[name]:
             yield found("left-out", f"there is no footnote {place[0]}: readers see the brackets", part.file, line)
+    named = {" ".join(each["name"].split()).casefold() for each in _NAMED_LINK.finditer(body)}
+    for link in _BY_NAME.finditer(body):
+        if " ".join(link["name"].split()).casefold() not in named:
+            message = f"nothing says where [{link['name'][:40]}] leads: readers see the brackets"
+            line = part.first_line + body.count("\n", 0, link.start())
+            yield found("left-out", message, part.file, line)
     yield from _cells(part, body)
 
 

@@ -77,7 +77,8 @@ RULES: Final[Mapping[str, Rule]] = {
         _W,
         "All that is written in the file reaches somebody: each key of the heading, footnote and cell of a table.",
         "`attachment:` for `attachments:` mails a letter without its attachment. A footnote that the text does not"
-        " call, and a cell beyond the last column, are left out without a word.",
+        " call, and a cell beyond the last column, are left out without a word. A call without its footnote, or"
+        " without its address, is shown with its brackets.",
         "Write the key as it is called, call the footnote where it belongs (`[^1]`), give the table another column.",
     ),
     "trial": Rule(
