@@ -277,6 +277,26 @@ def test_a_constant_tag_alone_on_its_line_leaves_no_trace() -> None:
             "<blockquote><p>a</p></blockquote><blockquote><p>b</p></blockquote>",
             "<blockquote><p>a</p></blockquote>",
         ),
+        (
+            "> {% if subscriber.city %}\n> b\n> {% endif %}\n\nend\n",
+            "<blockquote><p>b</p></blockquote><p>end</p>",
+            "<p>end</p>",
+        ),
+        (
+            "- a\n- {% if subscriber.city %}\n  b\n  {% endif %}\n- c\n",
+            "<ul><li>a</li><li>b</li><li>c</li></ul>",
+            "<ul><li>a</li><li>c</li></ul>",
+        ),
+        (
+            "> {% if subscriber.city %}\n> a\n> {% else %}\n> b\n> {% endif %}\n",
+            "<blockquote><p>a</p></blockquote>",
+            "<blockquote><p>b</p></blockquote>",
+        ),
+        (
+            "> {% if subscriber.city %}\n> a\n> {% endif %}\n> {% if subscriber.age %}\n> b\n> {% endif %}\n",
+            "<blockquote><p>a</p></blockquote>",
+            "<blockquote></blockquote>",
+        ),
     ],
 )
 def test_branches_leave_whole_blocks(body: str, with_city: str, without: str) -> None:

@@ -268,11 +268,29 @@ def _flat(nodes: Sequence[_Node]) -> Iterator[Token]:
 
 def _arranged(nodes: Sequence[_Node], sentinels: Sentinels) -> list[_Node]:
     """Tags at their place: between rows, between the items of one list, around a list that is looped over."""
+    result: list[_Node] = []
     for node in nodes:
         if node.kind == "table_open":
             _table(node, sentinels)
         node.inner = _arranged(node.inner, sentinels)
-    return _looped(_joined(list(nodes), sentinels), sentinels)
+        result += _outside(node, sentinels)
+    return _looped(_joined(result, sentinels), sentinels)
+
+
+def _outside(node: _Node, sentinels: Sentinels) -> list[_Node]:
+    """A condition that holds all of a quotation or item holds the block itself: no empty one is left."""
+    if node.kind not in ("blockquote_open", "list_item_open") or len(node.inner) < 3:
+        return [node]
+    depth = 0
+    kinds = [_kind(each, sentinels) for each in node.inner]
+    for number, kind in enumerate(kinds, start=1):
+        depth += (kind in (Kind.IF, Kind.FOR)) - (kind is Kind.END)
+        if (depth == 0 and number < len(kinds)) or (depth == 1 and kind is Kind.MIDDLE):
+            return [node]
+    if kinds[0] is not Kind.IF or kinds[-1] is not Kind.END:
+        return [node]
+    first, *node.inner, last = node.inner
+    return [first, node, last]
 
 
 def _kind(node: _Node, sentinels: Sentinels) -> Kind | None:
