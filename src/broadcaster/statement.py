@@ -33,8 +33,8 @@ JINJA = re.compile(
     rf"|\{{%(?:{_QUOTED}|[^\"'%]|%(?!\}}))*+(?:%\}}|\Z|(?=[\"']))|\{{#.*?(?:#\}}|\Z)",
     re.DOTALL,
 )
-# a comma inside a tag parts no names
-_NAMES = re.compile(rf"(?:{JINJA.pattern}|[^,])+", re.DOTALL)
+# a comma inside a tag, or in a name in quotes, parts no names
+_NAMES = re.compile(rf"\s*(?:{_QUOTED})\s*(?=,|\Z)|(?:{JINJA.pattern}|[^,])+", re.DOTALL)
 # what shows a name otherwise than it is: gpj.exe as exe.jpg (Unicode TR 36 §2.10.1)
 _TURNING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LAYOUT = re.compile(r"[^\W_][\w-]*(?:/[^\W_][\w-]*)*")
