@@ -135,9 +135,16 @@ class Workspace:
             )
         folder = self.root / "statements"
         single = folder / f"{slug}.md"
-        if slug in self.slugs() and (folder / slug).is_dir():
-            files = {p.name: _text_in(folder, p) for p in sorted((folder / slug).glob("*.md"))}
-        elif slug in self.slugs() and single.is_file():
+        known = slug in self.slugs()
+        if known and (parts := sorted((folder / slug).glob("*.md"))):
+            if single.is_file():
+                raise StatementError(
+                    f"is there twice: as {slug}.md and in the folder {slug}/",
+                    where=f"statements/{slug}.md",
+                    hint="one of them would not be read: move it away",
+                )
+            files = {p.name: _text_in(folder, p) for p in parts}
+        elif known and single.is_file():
             files = {single.name: _text_in(folder, single)}
         else:
             import difflib
