@@ -561,6 +561,7 @@ LAYOUTS = {
     [
         ("attachment: a.pdf\n", "", 2, "did you mean attachments?"),
         ("signiture: Ali\n", "", 2, "did you mean signature?"),
+        ("notes: for ourselves\n", "", 2, "statement.notes is its footnotes"),
         ("author: Ali\n", "", 2, "nothing reads “author:”"),
         ("", "Text[^1].\n\n[^1]: one\n[^2]: two\n", 11, "[^2], so nobody sees it"),
         ("", "Text[^one] and [^two].\n\n[^one]: one\n", 8, "there is no footnote [^two]"),

@@ -408,6 +408,8 @@ def _waiting(part: Part) -> Iterator[Finding]:
             yield found("placeholder", message, part.file, line)
 
 
+# what layouts know by the name of a key
+_TAKEN: Final = {"body": "the text below the heading", "notes": "its footnotes", "language": "that of the file's name"}
 # a footnote where it is written, and where the text calls it
 _NOTE: Final = re.compile(r"^[ \t>]*\[\^(?P<name>[^\]\s]+)\]:", re.MULTILINE)
 _CALL: Final = re.compile(r"\[\^(?P<name>[^\]\s]+)\]")
@@ -421,7 +423,10 @@ _BAR: Final = re.compile(r"(?<!\\)\|")
 def _left_out(part: Part, layouts: Mapping[str, str]) -> Iterator[Finding]:
     """What stands in the file and in no copy: keys that nothing reads, footnotes and cells that have no place."""
     texts = [*layouts.values(), part.subject, part.preheader, part.body, *part.extra.values(), *part.attachments]
-    for key in part.extra if layouts else ():
+    for key in part.extra.keys() & _TAKEN.keys():
+        message = f"“{key}:” is seen by nobody: statement.{key} is {_TAKEN[key]}"
+        yield found("left-out", message, part.file, part.lines.get(key))
+    for key in sorted(part.extra.keys() - _TAKEN.keys()) if layouts else ():
         name = re.escape(key)
         reading = re.compile(rf"statement\s*(?:\.\s*{name}\b|\[\s*(?:(['\"]){name}\1|[^'\"\s]))")
         if not any(map(reading.search, texts)):
