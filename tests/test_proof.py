@@ -411,6 +411,7 @@ def test_people_whom_no_part_is_for_are_told_together() -> None:
         ("dear <name>, come", "element"),
         ('<table role="presentation" background="x.png"><tr><td>x</td></tr></table>', "link"),
         ('<p style="background: url(x.png)">x</p>', "link"),
+        ('<img alt="x" src="https://water.example/x.png" srcset="https://water.example/y.png 2x, y.png 3x">', "link"),
         ("<style>p { background: url( 'http://water.example/x.png' ) }</style>", "insecure-link"),
         ("<script>x</script>", "element"),
         ('<p onclick="x()">x</p>', "element"),

@@ -168,6 +168,7 @@ class Page(HTMLParser):
             self.styles.append(style)
         if ground := values.get("background"):
             self.grounds.append(ground.strip())
+        self.grounds += [each.split()[0] for each in (values.get("srcset") or "").split(",") if each.strip()]
         if tag in ("a", "area") and values.get("href") is not None:
             self._link = _Link((values["href"] or "").strip())
             self.links.append(self._link)
@@ -239,7 +240,10 @@ def prove(
     for link in page.links:
         yield from _link(part, link, page.places)
     for target in page.unread:
-        message = f"{_short(target)} {_wrong(target) or 'is no address of a link'}: readers see the brackets and all"
+        why = _wrong(target) or (
+            "stands in a link that was not read as one" if _WHOLE.match(target) else "is no address"
+        )
+        message = f"{_short(target)} {why}: readers see the brackets and all"
         yield found("link", message, part.file, _line_with(part, target))
     for source, alternative in page.pictures:
         yield from _picture(part, source, alternative, images)
@@ -378,10 +382,12 @@ def _styles(page: Page, layout: str, placed: Callable[[str], tuple[str, int | No
     for source in dict.fromkeys(filter(None, grounds)):
         place = placed(re.escape(_longest(source)))
         if not re.match(rf"https?://|{FILLED}", source, re.IGNORECASE):
-            message = f"the background {_short(source)} cannot be shown in a mailbox: give it a whole https address"
+            message = (
+                f"{_short(source)}, a background or srcset, cannot be shown in a mailbox: give it a whole https address"
+            )
             yield found("link", message, *place)
         elif source.lower().startswith("http://"):
-            yield found("insecure-link", f"the background {_short(source)} is not https", *place)
+            yield found("insecure-link", f"{_short(source)}, a background or srcset, is not https", *place)
     longest = max((len(style) for style in page.styles), default=0)
     if longest > _STYLE:
         yield found("css", f"a <style> of {longest:,} characters: Gmail drops it whole beyond {_STYLE:,}", layout)
