@@ -314,6 +314,8 @@ def worked(house: House, numbers: list[int], *, since: int, wait: bool, quiet: b
     watch = Watch()
     progress = Progress()
     totals = sum(house.ledger.mailing(number).open for number in numbers)
+    # who stops in the middle leaves doubts behind
+    house.db.want_room(totals)
     turn = Turn(house.hands, house.engine, watch, since)
 
     def drawn() -> str:
