@@ -106,6 +106,7 @@ class Round:
             )
         )
         self._untried: list[tuple[Hold, int]] = []  # claimed in vain: to be drawn again
+        self._astray: dict[int, Hold] = {}  # a relay broke off: through another one, when nothing else waits
         self._presses: dict[int, Press] = {}
         self._dues: dict[int, int] = {}  # of what was put off, until that is written
         self._alarm = Alarm(hands.config.safety.stop_rejected, hands.config.safety.stop_of_at_least)
@@ -117,6 +118,7 @@ class Round:
         """Carry all that is due. What waits afterwards is in the ledger. Raises what writing raised."""
         self.watch.started = self._hands.clock()
         self._engine = engine
+        self._fence.down = engine.down
         lookout = asyncio.ensure_future(self._look_out(engine))
         try:
             # closed whatever happens here: nothing may be on a wire when the last outcomes are written
@@ -171,6 +173,9 @@ class Round:
             if isinstance(found, Lot):
                 self._fence.drawn()
                 yield found
+            elif self._astray and (found is None or found > now):
+                self._untried += [(hold, delivery) for delivery, hold in self._astray.items()]
+                self._astray.clear()
             elif found is None and self._fence.empty:
                 return
             else:
@@ -297,7 +302,10 @@ class Round:
             wait = self._backoff.next(len(self._fence.tries(slip)) + 1, self._hands.dice)
             self._dues[slip.id] = int(outcome.at + wait)
         elif outcome.event is Event.MISS and about is About.TIME and not ticket.owed:
-            self._lots.tried.add(slip.id)
+            if self._fence.missed(slip.id, outcome.relay):
+                self._astray[slip.id] = hold
+            else:
+                self._lots.tried.add(slip.id)
         again = slip.attempts > 0 and outcome.event is Event.REJECT and self._ledger.refused(slip.id)
         return self._alarm.heard(hold.mailing, outcome, domain, again=again)
 
@@ -306,7 +314,8 @@ class Round:
         ticket = self._fence.settled(outcome.delivery)
         self._journal.note(ticket.slip, outcome)
         if outcome.event is Event.MISS and outcome.delivery not in self._lots.tried:
-            self._untried.append((ticket.hold, outcome.delivery))
+            if outcome.delivery not in self._astray:
+                self._untried.append((ticket.hold, outcome.delivery))
             self._fence.news.set()
 
     def _write(self, handed: list[Slip], outcomes: list[tuple[Slip, Outcome]]) -> set[Slip]:
