@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeGuard
 
@@ -277,6 +277,39 @@ class Db:
                 hint="free some space; nothing was sent",
             )
 
+    def damage(self) -> str:
+        """What in the file cannot be as we wrote it, in a few words; "" where nothing is found. Reads all of it."""
+        from sqlite_utils import Database
+
+        try:
+            (said,) = self.conn.execute("pragma integrity_check(1)").fetchone()
+            if said != "ok":
+                return " ".join(said.split())
+            with closing(sqlite3.connect(":memory:")) as fresh:
+                fresh.executescript(";".join(SCHEMA.values()))
+                made = fresh.execute("select name, sql from sqlite_master").fetchall()
+            found = set(self.conn.execute("select name, sql from sqlite_master"))
+            for each in made:
+                if each not in found:
+                    return f"{each[0]} is not as it was made"
+            if self.conn.execute(
+                "select 1 from (select titles as text from list union all select fields from subscriber"
+                " union all select figures from import union all select rule from mailing"
+                " union all select left_out from mailing union all select template from part"
+                " union all select state from pace) where not json_valid(text)"
+            ).fetchone():
+                return "text that is no JSON"
+            for table in Database(self.conn).tables:
+                for _ in table.rows:
+                    pass  # text that is none is refused when it is read
+        except sqlite3.DatabaseError as error:
+            words = str(error)
+            if "UTF-8" in words:
+                # Python's words quote it, and it may be an address
+                return "text that is none"
+            return words if "malformed" in words else ""
+        return ""
+
     def close(self) -> None:
         self.conn.close()
 
@@ -295,6 +328,11 @@ def from_outside(error: BaseException) -> TypeGuard[sqlite3.Error]:
         sqlite3.SQLITE_CANTOPEN,
         sqlite3.SQLITE_NOTADB,
     )
+
+
+def damaged(path: Path, what: str) -> ConfigError:
+    """The file is not what we wrote."""
+    return ConfigError(f"the database is damaged: {what}", where=str(path), hint="restore it from a backup")
 
 
 def translated(error: sqlite3.Error, path: Path) -> CannotWrite | ConfigError:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from broadcaster import mailing as m
-from broadcaster.db import Db
+from broadcaster.db import Db, damaged
 from broadcaster.delivery import NEXT, Answer, Event, Outcome, Reply, State
 from broadcaster.errors import NotAllowed, NotFound
 from broadcaster.mailing import Mailing, Part, Rule, Window
@@ -71,31 +71,34 @@ class Ledger:
         return [self._mailing(row) for row in rows]
 
     def _mailing(self, row: tuple[Any, ...]) -> Mailing:
-        tally = {
-            State(state): number
-            for state, number in self._conn.execute(
-                "select state, number from tally where mailing = ? and number > 0", (row[0],)
+        try:
+            tally = {
+                State(state): number
+                for state, number in self._conn.execute(
+                    "select state, number from tally where mailing = ? and number > 0", (row[0],)
+                )
+            }
+            return Mailing(
+                id=row[0],
+                statement=row[1],
+                state=m.State(row[2]),
+                digest=row[3],
+                content=row[4],
+                rule=Rule.from_json(row[5]),
+                left_out=json.loads(row[6]),
+                audience=row[7],
+                first=row[8],
+                last=row[9],
+                rehearsal=bool(row[10]),
+                created=row[11],
+                who=row[12],
+                window=Window(row[13], row[14], row[15]),
+                reason=row[16],
+                changed=row[17],
+                tally=tally,
             )
-        }
-        return Mailing(
-            id=row[0],
-            statement=row[1],
-            state=m.State(row[2]),
-            digest=row[3],
-            content=row[4],
-            rule=Rule.from_json(row[5]),
-            left_out=json.loads(row[6]),
-            audience=row[7],
-            first=row[8],
-            last=row[9],
-            rehearsal=bool(row[10]),
-            created=row[11],
-            who=row[12],
-            window=Window(row[13], row[14], row[15]),
-            reason=row[16],
-            changed=row[17],
-            tally=tally,
-        )
+        except (KeyError, TypeError, ValueError):
+            raise damaged(self.db.path, f"mailing {row[0]} cannot be read") from None
 
     def move(self, number: int, event: m.Event, now: int, reason: str = "") -> Mailing:
         """Move a mailing by its table. Raises NotAllowed where the table has no such move.

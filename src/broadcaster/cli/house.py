@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from broadcaster.db import Db
     from broadcaster.dkim import Seal
     from broadcaster.engines.local import LocalEngine
+    from broadcaster.errors import BroadcasterError
     from broadcaster.ledger import Ledger
     from broadcaster.links import Signer
     from broadcaster.mailing import Mailing
@@ -68,6 +69,18 @@ class House:
         # a workspace that cannot be read is reported before a database is made in it
         _ = self.config
         return open_database(self.workspace.database)
+
+    def blamed(self, error: Exception) -> BroadcasterError | None:
+        """What is wrong with the database, where that may be why something failed that should not."""
+        db: Db | None = self.__dict__.get("db")
+        if db is None:
+            return None
+        from broadcaster.db import damaged, from_outside, translated
+
+        if from_outside(error):
+            return translated(error, db.path)
+        found = db.damage()
+        return damaged(db.path, found) if found else None
 
     @cached_property
     def roster(self) -> Roster:
