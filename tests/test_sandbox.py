@@ -170,3 +170,48 @@ def test_a_hint_tells_a_writer_only_what_a_writer_may_use(tag: str, hint: str | 
         kinds = sandbox.for_merging()
         there = kinds.filters if "filter" in error.message else kinds.tests
         assert set(error.hint.removeprefix("there are ").split(", ")) <= set(there)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "{{ subscriber[subscriber.city] }}",
+        '{{ subscriber["ci" ~ "ty"] }}',
+        "{{ subscriber[subscriber.city] | default('?') }}",
+        "{% for each in subscriber.topics | split %}{{ subscriber[each] }}{% endfor %}",
+        "{% if subscriber[subscriber.city] %}x{% endif %}",
+        "{{ links[subscriber.city] }}",
+    ],
+)
+def test_a_field_is_read_by_its_name_or_not_at_all(tag: str) -> None:
+    """A compiled template looks up the fields that it names; plain Jinja would find another."""
+    error = refused(f"Hi\n\n{tag}\n")
+    assert error.where == "statements/june/en.md:6"
+    assert "name" in error.message
+    assert error.hint
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "{{ subscriber.city | list }}",
+        "{{ subscriber.city | split }}",
+        "{{ subscriber.city.split() }}",
+        "{{ subscriber.city | abs }}",
+        "{{ subscriber.city | round }}",
+        "{{ subscriber.city | sum }}",
+    ],
+)
+def test_nothing_is_printed_as_python_writes_it(tag: str) -> None:
+    error = refused(f"{tag}\n")
+    assert error.where == "statements/june/en.md:4"
+    assert error.hint
+    assert not re.search("object|<|positional|bad operand", error.message)
+
+
+@pytest.mark.parametrize(
+    "filters", ["list | length", "list | first", "list | join('-')", "unique | join", "sort | last"]
+)
+def test_a_filter_that_jinja_has_twice_takes_what_it_takes(filters: str) -> None:
+    merge = laid(f"{{{{ subscriber.city | {filters} }}}}\n")
+    assert message.plain(merge, copy_for("", {"city": "Basra"})).text

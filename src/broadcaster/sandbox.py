@@ -8,12 +8,11 @@ our objects, but not from `'A' * 2**31` or a million nested turns: those are cou
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jinja2 import FunctionLoader, StrictUndefined, TemplateRuntimeError, TemplateSyntaxError, Undefined, nodes
+from jinja2 import FunctionLoader, StrictUndefined, TemplateRuntimeError, Undefined, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.filters import FILTERS
 from jinja2.runtime import Context
@@ -22,9 +21,8 @@ from jinja2.utils import Cycler, Joiner, Namespace
 from jinja2.visitor import NodeTransformer
 
 from broadcaster import phrasing
-from broadcaster.errors import StatementError
 from broadcaster.merge import PLACES, ROOTS
-from broadcaster.slips import meant, near, told
+from broadcaster.slips import near
 
 # Turns of loops and calls in one rendering. A statement has some hundreds.
 LAY_OUT_BUDGET: Final = 100_000
@@ -34,12 +32,12 @@ TEXT_LIMIT: Final = 2_000_000
 _NUMBER_LIMIT: Final = 10_000
 
 # What a template may do with a text. Left out are methods that multiply it (center, zfill, format, translate).
-_TEXT_METHODS: Final = frozenset(
+TEXT_METHODS: Final = frozenset(
     "capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit islower isnumeric"  # noqa: SIM905
     " isspace istitle isupper join lower lstrip partition removeprefix removesuffix replace rfind rindex rpartition"
     " rsplit rstrip split splitlines startswith strip swapcase title upper".split()
 )
-_LOOP: Final = frozenset(
+LOOP: Final = frozenset(
     "changed cycle depth depth0 first index index0 last length nextitem previtem revindex revindex0".split()  # noqa: SIM905
 )
 # Filters over a recipient. `safe` is not among them: nothing that came from outside is HTML. Nor is anything random.
@@ -55,13 +53,6 @@ _LAY_OUT_FILTERS: Final = _MERGE_FILTERS + tuple(
     "attr batch center dictsort e escape filesizeformat forceescape groupby indent items map rejectattr safe selectattr"  # noqa: SIM905
     " slice urlencode wordwrap".split()
 )
-_WRITTEN: Final[Mapping[str, str]] = {
-    "default": 'write default("friend")',
-    "replace": 'write replace("old", "new")',
-    "truncate": "write truncate(80)",
-    "join": 'write join(", ")',
-    "round": "write round(2)",
-}
 _COSTLY: Final = frozenset(
     ["batch", "center", "indent", "join", "replace", "round", "slice", "sum", "truncate", "wordwrap"]
 )
@@ -350,7 +341,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         if isinstance(obj, str):
-            return attr in _TEXT_METHODS
+            return attr in TEXT_METHODS
         return super().is_safe_attribute(obj, attr, value)
 
     def call(self, context: Context, obj: Any, /, *args: Any, **options: Any) -> Any:
@@ -366,131 +357,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if operator == "**" and (abs(left) > _NUMBER_LIMIT or abs(right) > 16):
             raise SecurityError("** with such numbers")
         return super().call_binop(context, operator, left, right)
-
-
-class Reach:
-    """What a merge template may read: known fields, by filters and tests that are there."""
-
-    def __init__(self, sandbox: Sandbox, known: frozenset[str]) -> None:
-        self._sandbox = sandbox
-        self._known = known
-        self._passed: set[str] = set()
-        self._names = {
-            "subscriber": known | {"email", "name", "language", "timezone"},
-            "links": frozenset(["leave", "web_copy"]),
-            "list": frozenset(["title"]),
-        }
-
-    def check(self, source: str, where: str) -> None:
-        """Raises StatementError, with the nearest name as a hint."""
-        if source in self._passed:
-            return
-        try:
-            tree = self._sandbox.parse(source)
-        except TemplateSyntaxError as error:
-            words, hint = told(error.message or "")
-            raise StatementError(words, where=where, hint=hint) from None
-        named = set()
-        parts: list[nodes.Getattr | nodes.Getitem] = [*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)]
-        for node in parts:
-            root = _root(node)
-            if root in self._names:
-                named.add(id(node.node))
-                self._field(root, node, where)
-            elif isinstance(node, nodes.Getattr) and node.attr not in (_LOOP if root == "loop" else _TEXT_METHODS):
-                raise StatementError(f"there is no .{node.attr} here", where=where, hint="a field is text")
-        for name in tree.find_all(nodes.Name):
-            if name.name in self._names and name.ctx == "load" and id(name) not in named:
-                fields = ", ".join(f"{name.name}.{each}" for each in sorted(self._names[name.name])[:6])
-                raise StatementError(f"{name.name} alone says nothing", where=where, hint=f"there are {fields}")
-        self._filters(tree, where)
-        self._shapes(tree, where)
-        for comparison in tree.find_all(nodes.Compare):
-            self._comparison(comparison, where)
-        self._passed.add(source)
-
-    def _shapes(self, tree: nodes.Template, where: str) -> None:
-        """What Jinja takes, and what would be Python's way to write it in a mail, or an error for each person."""
-        for call in tree.find_all(nodes.Call):
-            if isinstance(call.node, nodes.Getattr) and _root(call.node) in self._names:
-                name = f"{_root(call.node)}.{call.node.attr}"
-                raise StatementError(f"{name} is no function", where=where, hint=f"write {name} without brackets")
-        for loop in tree.find_all(nodes.For):
-            # behind the filter that counts its turns
-            over = loop.iter.node if isinstance(loop.iter, nodes.Filter) else loop.iter
-            if isinstance(over, (nodes.Getattr, nodes.Getitem)) and _root(over) in self._names:
-                raise StatementError(
-                    "loops over the letters of a text", where=where, hint='split it into its parts: … | split(",")'
-                )
-        for output in tree.find_all(nodes.Output):
-            if any(isinstance(each, (nodes.Tuple, nodes.List, nodes.Dict)) for each in output.nodes):
-                raise StatementError("prints a list", where=where, hint="print one value in each {{ … }}")
-
-    def _filters(self, tree: nodes.Template, where: str) -> None:
-        for node in (*tree.find_all(nodes.Filter), *tree.find_all(nodes.Test)):
-            kind = "filter" if isinstance(node, nodes.Filter) else "test"
-            there: Iterable[str] = self._sandbox.filters if kind == "filter" else self._sandbox.tests
-            # what escapes for a place is put there by us, once
-            if node.name not in there or node.name in PLACES:
-                raise StatementError(
-                    f"no {kind} {node.name!r} over a recipient", where=where, hint=meant(kind, node.name)
-                )
-            if isinstance(node, nodes.Filter):
-                self._called(node, where)
-
-    def _called(self, node: nodes.Filter, where: str) -> None:
-        """A filter that is called with what it cannot take would fail for every person: say so now."""
-        values = [each.value if isinstance(each, nodes.Const) else None for each in node.args]
-        options = {
-            str(pair.key): pair.value.value if isinstance(pair.value, nodes.Const) else None
-            for pair in node.find_all(nodes.Keyword)
-            if pair in node.kwargs
-        }
-        if node.name in phrasing.NAMES:
-            if wrong := phrasing.complaint(node.name, values, options):
-                raise StatementError(wrong[0], where=where, hint=wrong[1])
-            return
-        work = FILTERS.get(node.name)
-        if work is None or node.dyn_args or node.dyn_kwargs:
-            return
-        passed = [None] if hasattr(work, "jinja_pass_arg") else []
-        try:
-            inspect.signature(work).bind(*passed, None, *values, **options)
-        except TypeError as error:
-            hint = _WRITTEN.get(node.name, "it is written without brackets")
-            raise StatementError(f"the filter {node.name}: {error}", where=where, hint=hint) from None
-
-    def _field(self, root: str, node: nodes.Getattr | nodes.Getitem, where: str) -> None:
-        if isinstance(node, nodes.Getattr):
-            name = node.attr
-        elif isinstance(node.arg, nodes.Const):
-            name = str(node.arg.value)
-        else:
-            return
-        if name not in self._names[root]:
-            who = "no subscriber has" if root == "subscriber" else "there is no"
-            hint = near(name, self._names[root], root)
-            if root == "subscriber" and not self._known:
-                hint = "fields come with people: `broadcaster subscribers import FILE --list NAME` first"
-            raise StatementError(f"{who} {root}.{name}", where=where, hint=hint)
-
-    def _comparison(self, node: nodes.Compare, where: str) -> None:
-        """A field is text: compared with a number it would be unequal always, or an error for each person."""
-        sides = [node.expr, *(each.expr for each in node.ops)]
-        numbers = [each for each in sides if isinstance(each, nodes.Const) and type(each.value) in (int, float)]
-        fields = [each for each in sides if isinstance(each, (nodes.Getattr, nodes.Getitem))]
-        for field in fields if numbers else ():
-            if isinstance(field.node, nodes.Name) and field.node.name in self._names:
-                name = field.attr if isinstance(field, nodes.Getattr) else "field"
-                raise StatementError(
-                    f"compares the text {field.node.name}.{name} with a number",
-                    where=where,
-                    hint=f"write {field.node.name}.{name} | int, or put the number in quotes",
-                )
-
-
-def _root(node: nodes.Getattr | nodes.Getitem) -> str:
-    return node.node.name if isinstance(node.node, nodes.Name) else ""
 
 
 def for_merging(language: str = "en") -> Sandbox:

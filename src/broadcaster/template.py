@@ -117,6 +117,7 @@ class _LayOut:
         known: frozenset[str],
     ) -> None:
         from broadcaster import sandbox
+        from broadcaster.reach import Reach
 
         self._part = part
         self._known = known
@@ -127,7 +128,7 @@ class _LayOut:
         self._open_keys: list[str] = []  # of the heading, each read by the one before
         self._sentinels = Sentinels([part.subject, part.preheader, part.body, *part.attachments, *layouts.values()])
         self._merging = sandbox.for_merging(language)
-        self._deferral = Deferral(self._sentinels, sandbox.Reach(self._merging, known).check)
+        self._deferral = Deferral(self._sentinels, Reach(self._merging, known).check)
         self._restoration = Restoration(self._sentinels, self._deferral, part.file)
         self._direction = tags.direction(language)
         self._language = language
