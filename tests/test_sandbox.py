@@ -80,7 +80,7 @@ ESCAPES = [
 
 @pytest.mark.parametrize("body", ESCAPES)
 def test_a_template_cannot_reach_python(body: str) -> None:
-    laid("{{ ['warm up'] | map('upper') | list }}\n")
+    laid("{{ ['warm up'] | map('upper') | join }}\n")
     with watched() as events:
         try:
             text = laid(f"{body}\n").text
@@ -200,6 +200,14 @@ def test_a_field_is_read_by_its_name_or_not_at_all(tag: str) -> None:
         "{{ subscriber.city | abs }}",
         "{{ subscriber.city | round }}",
         "{{ subscriber.city | sum }}",
+        "{{ dict }}",
+        "{{ gettext }}",
+        "{{ sender }}",
+        "{{ theme }}",
+        "{{ namespace(a=1) }}",
+        "{{ [1, 2] }}",
+        "{{ range(3) }}",
+        "{{ 'a b' | list }}",
     ],
 )
 def test_nothing_is_printed_as_python_writes_it(tag: str) -> None:

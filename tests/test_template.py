@@ -106,6 +106,7 @@ def test_constants_are_filled_in_and_mean_nothing_in_markdown() -> None:
     merge = laid("{{ sender.name }} and {{ statement.place }}\n", extra={"place": "_Basra_ | `x`"})
     assert shown(merge) == "<p>Water *for* &lt;All&gt; and _Basra_ | `x`</p>"
     assert seen(merge) == "Water *for* <All> and _Basra_ | `x`\n"
+    assert seen(laid('{{ "*a*" }} and {{ "*b*" if sender.name }}\n')) == "*a* and *b*\n"
 
 
 def test_a_deferred_tag_takes_the_constants_it_reads_with_it() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jinja2 import FunctionLoader, StrictUndefined, TemplateRuntimeError, Undefined, nodes
+from jinja2 import FunctionLoader, StrictUndefined, TemplateRuntimeError, Undefined, nodes, pass_context
 from jinja2.exceptions import SecurityError
 from jinja2.filters import FILTERS
 from jinja2.runtime import Context
@@ -21,6 +21,7 @@ from jinja2.utils import Cycler, Joiner, Namespace
 from jinja2.visitor import NodeTransformer
 
 from broadcaster import phrasing
+from broadcaster.errors import StatementError
 from broadcaster.merge import PLACES, ROOTS
 from broadcaster.slips import near
 
@@ -383,9 +384,28 @@ def for_lay_out(
     sandbox.loader = FunctionLoader(load)
     sandbox.autoescape = _is_html if pages else True
     sandbox.trim_blocks = sandbox.lstrip_blocks = pages
-    sandbox.finalize = finalize
+
+    # with a context, so that the compiler does not put there what is written out in a tag, unseen
+    @pass_context
+    def printed(_context: Context, value: Any) -> Any:
+        value = _printable(value)
+        return finalize(value) if finalize else value
+
+    sandbox.finalize = printed
     sandbox.globals.update(names, range=sandbox.range, namespace=Namespace, cycler=Cycler, joiner=Joiner, dict=dict)
     return sandbox
+
+
+def _printable(value: Any) -> Any:
+    """The value. Raises StatementError for what would stand in the mail as Python writes it: a list, a function."""
+    if value is None or isinstance(value, (str, int, float, Undefined)) or hasattr(value, "__html__"):
+        return value
+    if isinstance(value, Mapping):
+        names = ", ".join(map(str, value))[:200]
+        raise StatementError("prints a whole table", hint=f"name one of its values: {names}")
+    if isinstance(value, (list, tuple, set, range)):
+        raise StatementError("prints a list", hint='join its parts: … | join(", ")')
+    raise StatementError("prints a function", hint="call it with what it works on, in brackets")
 
 
 def _is_html(name: str | None) -> bool:
