@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup
 
-from broadcaster import bidi, catalogue, markdown, markup, pictures, plaintext
+from broadcaster import bidi, bulk, catalogue, markdown, markup, pictures, plaintext
 from broadcaster import language as tags
 from broadcaster.contrast import completed
 from broadcaster.deferral import STAND_IN, Deferral
@@ -47,15 +47,15 @@ _NAMES: Final = ("statement", "sender", "theme", "language", "direction", "start
 # what a parser of HTML still reads
 _DEEP: Final = 250
 _OWN_FIELDS: Final = ("email", "name", "language", "timezone")
-# Gmail drops a <style> of more than 16 KB and clips a mail at 102 KB; what is far beyond is an accident or an attack.
+# Gmail drops a <style> of more than 16 KB; what is far beyond is an accident or an attack.
 _STYLE_LIMIT: Final = 32_768
-_HTML_LIMIT: Final = 1_000_000
 _MATCHES_LIMIT: Final = 2_000_000  # rules × elements, each of which costs about a microsecond
 # lines of a text part that programs read: what is above a signature
 _MARKS: Final = frozenset(["-- ", "--"])
 # what no mail may hold (RFC 2045 §2.7), a line end but that of a text; and our own marks, which a value may not forge
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _UNPRINTED: Final = re.compile(f"{_CONTROL.pattern}|[\ufdd0-\ufdef]")
+_GAP: Final = re.compile(r"%\((\w+)\)s")
 _SIBLINGS: Final = re.compile(r"[+~]|:(?:first|last|nth|only)-|:empty", re.IGNORECASE)
 
 
@@ -146,6 +146,7 @@ class _LayOut:
             STAND_IN: self._deferral.stand_in,
             **self._words(),
         }
+        # what the texts of one language spend, they spend together: each could read the next
         self._prose = sandbox.for_lay_out(self._load, self._globals, finalize=self._kept, language=language)
         self._pages = sandbox.for_lay_out(self._load, self._globals, pages=True, language=language)
 
@@ -315,7 +316,6 @@ class _LayOut:
         file = self._part.file
         rewritten = self._deferral.rewrite("\n" * (line - 1) + source, file, self._prose, prose=True)
         with self._translated(file):
-            self._prose.refill()
             code = self._prose.compile(rewritten, None, file)
             text = self._whole(self._prose.template_class.from_code(self._prose, code, self._prose.globals).render())
             return _printable(text, _UNPRINTED)
@@ -348,7 +348,6 @@ class _LayOut:
         """The part in its layout."""
         name = self._layout(kind)
         with self._translated(f"templates/{name}"):
-            self._pages.refill()
             page = self._whole(self._pages.get_template(name).render())
         self._remarks += _unseen(name, self._layouts, self._pages)
         return page
@@ -390,7 +389,7 @@ class _LayOut:
             kind, number = self._sentinels.read(found[0])
             return escape(self._constants[number]) if kind is Kind.CONSTANT else found[0]
 
-        return self._sentinels.any.sub(constant, text)
+        return bulk.filled(self._sentinels.any, constant, text, where=self._part.file)
 
     @contextmanager
     def _translated(self, file: str) -> Iterator[None]:
@@ -412,8 +411,8 @@ class _LayOut:
             ) from None
         except RecursionError as error:
             raise StatementError("is nested too deep, or includes itself", where=file) from error
-        except (MemoryError, KeyboardInterrupt):
-            raise
+        except MemoryError as error:
+            raise StatementError("takes too much memory", where=_place(error, file)) from None
         except Exception as error:
             message, _, hint = str(error).partition("\n")
             if isinstance(error, UndefinedError) and not hint:
@@ -525,7 +524,7 @@ def _bounded(page: str, file: str) -> None:
     if not page:
         raise StatementError("is empty", where=file, hint="{{ statement.body }} is where the text goes")
     style = sum(span.end - span.start for span in markup.spans(page) if span.element == "style")
-    if len(page) > _HTML_LIMIT or style > _STYLE_LIMIT or page.count("<") * page.count("{") > _MATCHES_LIMIT:
+    if len(page) > bulk.MOST or style > _STYLE_LIMIT or page.count("<") * page.count("{") > _MATCHES_LIMIT:
         raise StatementError(
             f"is too large: {len(page):,} characters, {style:,} of them styles",
             where=file,
@@ -619,9 +618,7 @@ def _inliner() -> type[Any]:
 
 def _filled(text: str, values: Mapping[str, object]) -> str:
     """A sentence with its gaps filled, as gettext writes them: %(name)s."""
-    for name, value in values.items():
-        text = text.replace(f"%({name})s", str(value))
-    return text
+    return bulk.filled(_GAP, lambda found: str(values.get(found[1], found[0])), text)
 
 
 def _place(error: BaseException, file: str) -> str:
