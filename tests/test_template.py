@@ -683,6 +683,28 @@ def test_a_slip_in_html_hides_nothing_that_follows(slip: str) -> None:
     assert "hides all that follows" in error.message
 
 
+@pytest.mark.parametrize("slip", ["</td></tr></table>", "<div>x</div></div>", "*x*</DIV >", "</body>", "- a\n\n</ul>"])
+def test_a_statement_does_not_close_what_the_layout_opened(slip: str) -> None:
+    error = refused(f"Hi\n\n{slip}\n\nafter\n")
+    assert str(error.where).startswith("statements/june/en.md:")
+    assert "was not opened here" in error.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<table><tr><td>x</td></tr></table>",
+        "<div>\n\n*x*\n\n</div>",
+        "{% if subscriber.city %}\n<div>x</div>\n{% endif %}",
+        "<p>a<br></br>b</p>",
+        "<ul><li>a<li>b</ul>",
+        "<details><summary>x</summary>y</details>",
+    ],
+)
+def test_a_statement_closes_what_it_opened(body: str) -> None:
+    assert "after" in laid(f"{body}\n\nafter\n").html
+
+
 def test_a_slip_in_a_layout_hides_nothing_either() -> None:
     assert refused(layouts=page(BODY + "<!-- footer <p>leave</p>")).where == "templates/statement.html"
 

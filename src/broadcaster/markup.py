@@ -144,6 +144,21 @@ def left_open(text: str) -> str:
     return ""
 
 
+def strays(text: str) -> Iterator[str]:
+    """End tags of what was not opened in a text: in a page they would end what is around it."""
+    opened: Counter[str] = Counter()
+    for span in spans(text):
+        if span.where is not Where.TAG:
+            continue
+        name = span.element
+        if not name.startswith("/"):
+            opened[name] += 1
+        elif opened[name[1:]]:
+            opened[name[1:]] -= 1
+        elif name not in ("/p", "/br"):  # a browser makes an element of these
+            yield text[span.start : span.end]
+
+
 def named_characters(text: str) -> str:
     """`&hellip;` and the like as characters; those with a meaning in markup stay as they are."""
 

@@ -323,6 +323,12 @@ class _LayOut:
     def _laid_in(self, kind: str, told: Sequence[str]) -> str:
         """The layout with the text and its footnotes. One that does not know footnotes has them below the text."""
         body, notes = told
+        for stray in markup.strays(body):
+            raise StatementError(
+                f"{stray} closes what was not opened here: it would end a part of the layout",
+                where=self._line(stray),
+                hint="delete it, or open it before",
+            )
         statement = self._globals["statement"]
         statement["body"], statement["notes"] = _Body(body), _Body(notes) if notes else ""
         page = self._page(kind)
