@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from broadcaster.errors import CannotWrite, ConfigError, NotAllowed, NotFound, StatementError
+from broadcaster.errors import CannotWrite, ConfigError, NotAllowed, NotFound, RelayUnavailable, StatementError
 
 if TYPE_CHECKING:
     from broadcaster.config import Config
@@ -86,7 +86,10 @@ class Workspace:
         return _private(path, file, missing=f"make one: openssl genrsa -out {file} 2048, see docs/dkim.md")
 
     def secret(self, of: Secret) -> str:
-        """A password or token from where the configuration says it is. Raises ConfigError; never says what it is."""
+        """A password or token from where the configuration says it is; never says what it is.
+
+        Raises ConfigError; RelayUnavailable for a command that fails: whom it asks may be back in a moment.
+        """
         import subprocess
 
         if of.kind == "env":
@@ -100,7 +103,7 @@ class Workspace:
                     of.source, shell=True, cwd=self.root, stdout=subprocess.PIPE, timeout=60, check=True
                 )
             except (subprocess.SubprocessError, OSError):
-                raise ConfigError("the command that should tell the password failed", where=CONFIG) from None
+                raise RelayUnavailable("the command that should tell the password failed", where=CONFIG) from None
             return found.stdout.decode("utf-8", "replace").strip("\r\n")
         return self._secret_file(self.root / of.source)
 
