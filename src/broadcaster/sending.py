@@ -111,6 +111,7 @@ class Round:
         self._dues: dict[int, int] = {}  # of what was put off, until that is written
         self._alarm = Alarm(hands.config.safety.stop_rejected, hands.config.safety.stop_of_at_least)
         self._engine: Engine[Consignment] | None = None
+        self.last: Sequence[int] | None = None  # the mailings that were being sent when it was drawn last
         self._offered: set[int] = set()  # offered, and neither handed nor settled: their marks are coming
         self._journal: Journal[Slip] = Journal(self._write, lambda: self._offered)
 
@@ -156,6 +157,8 @@ class Round:
                 if (version := self._fence.version()) != seen:
                     seen = version
                     if not self._running():
+                        # who resumes one while the wires end is not heard in this round any more
+                        self.last = ()
                         engine.stop()
         except Exception as error:  # raised when the others have ended
             self._journal.failure = self._journal.failure or error
@@ -169,7 +172,8 @@ class Round:
             self._fence.news.clear()
             self._take_back()
             now = self._hands.clock()
-            found = self._lots.draw(self._running(), self._lot_size(now), now)
+            self.last = self._running()
+            found = self._lots.draw(self.last, self._lot_size(now), now)
             if isinstance(found, Lot):
                 self._fence.drawn()
                 yield found
@@ -371,6 +375,7 @@ class Turn:
         self._watch = watch
         self._since = int(hands.clock()) if since is None else since
         self._begun: list[int] = []
+        self._passed: frozenset[int] = frozenset()  # of them those that were paused when the last round ended
         self._now: tuple[Round, LocalEngine[Consignment]] | None = None
         self._stop = asyncio.Event()
         self.down: Mapping[str, Answer] = {}
@@ -403,7 +408,7 @@ class Turn:
             began = int(self._hands.clock())
             await self._round()
             if more := self.handed_over():
-                self._begun = self._begun + more
+                self._begun = list(dict.fromkeys(self._begun + more))
                 continue
             until = self._until(began) if wait else None
             if until is None:
@@ -412,10 +417,10 @@ class Turn:
             await self._rest(until)
 
     def handed_over(self) -> list[int]:
-        """Mailings that others began meanwhile and left to us: asked again when the lock is given back."""
+        """Mailings that others began or resumed meanwhile and left to us: asked again when the lock is given back."""
         hands = self._hands
         found = begun(hands.ledger, hands.config, int(hands.clock()), since=self._since)
-        return [of.id for of in found if of.id not in self._begun]
+        return [of.id for of in found if of.id not in self._begun or of.id in self._passed]
 
     async def _round(self) -> None:
         running = Round(self._hands, self._begun, self._watch, self._since)
@@ -425,6 +430,7 @@ class Turn:
             await running.run(engine)
         finally:
             self._now = None
+            self._passed = frozenset(self._begun).difference(self._begun if running.last is None else running.last)
             self.down = dict(engine.down)
             # what the engine could not give back (an aborted connection) is settled as after a crash
             self._hands.ledger.recover(rebooted=False)

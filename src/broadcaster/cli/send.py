@@ -275,7 +275,7 @@ def released(house: House, lock: Lock, numbers: list[int], *, since: int, wait: 
             broadcast.take_over(house.ledger, lock, house.config, house.now, house.mark, (*numbers, *more))
         except SenderAtWork:
             return turn
-        numbers = numbers + more
+        numbers = list(dict.fromkeys(numbers + more))
 
 
 def tell_recovered(house: House, recovered: Recovery) -> None:
