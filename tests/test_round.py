@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -176,6 +177,28 @@ def elsewhere(shop: Shop) -> Iterator[House]:
         yield other
 
 
+def test_what_was_put_off_keeps_its_time_when_it_is_written_only_later(shop: Shop) -> None:
+    with running(Rule("rcpt", reply="450 4.2.0 later", delay=0.2)) as lab:
+        shop.relays(("main", lab.port))
+        number = shop.mailing(3)
+        record, calls = Ledger.record, []
+
+        def full(self: Ledger, handed: Sequence[Any], outcomes: Sequence[Any]) -> Any:
+            calls.append(len(outcomes))
+            if len(calls) == 1:
+                raise CannotWrite("the disk is full")
+            return record(self, handed, outcomes)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Ledger, "record", full)
+            with pytest.raises(CannotWrite):
+                asyncio.run(shop.turn().work([number]))
+        assert calls[0] == 1
+        assert shop.tally(number) == {"deferred": 3}
+        # nobody was due at once, and tried again
+        assert sum(session.verbs.count("MAIL") for session in lab.sessions) == 3
+
+
 async def test_who_leaves_in_the_moment_after_the_claim_gets_nothing(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +217,28 @@ async def test_who_leaves_in_the_moment_after_the_claim_gets_nothing(
 
         monkeypatch.setattr(shop.house.db, "atomic", claimed_and_then)
         await shop.work(shop.turn(), number)
+        assert set(lab.addresses()) == {"p1@example.org", "p3@example.org"}
+        assert shop.tally(number) == {"accepted": 2, "suppressed": 1}
+
+
+async def test_who_leaves_while_a_connection_that_went_during_signing_is_opened_again_gets_nothing(shop: Shop) -> None:
+    class Slow:
+        """Signs nothing; meanwhile the relay hangs up, and somebody leaves while the next connection is made."""
+
+        async def sealed(self, envelope: Envelope, at: float) -> Envelope:
+            if envelope.recipient == "p2@example.org":
+                for connection in list(lab.connections):
+                    connection.transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+                leave = other.roster.suppress
+                asyncio.get_running_loop().call_later(0.4, leave, Address.parse("p2@example.org"), "staff")
+                await asyncio.sleep(0.1)
+            return envelope
+
+    with running(Rule("connect", delay=0.8, tries=(2,))) as lab, elsewhere(shop) as other:
+        shop.relays(("main", lab.port))
+        number = shop.mailing(3)
+        await shop.work(shop.turn(sealing=Slow()), number)
+        assert len(lab.sessions) == 2
         assert set(lab.addresses()) == {"p1@example.org", "p3@example.org"}
         assert shop.tally(number) == {"accepted": 2, "suppressed": 1}
 

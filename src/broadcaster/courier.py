@@ -81,7 +81,9 @@ class Courier:
             return Outcome(row.delivery, Event.SKIP, None, relay, now, note=str(error))
         if (seal := self.desk.seal) is not None:
             envelope = await seal(envelope, now)
-            # that took a moment, and whoever left meanwhile must not get it
+            # that took a moment: the connection may have gone, and whoever left meanwhile must not get it
+            if (trouble := await transport.open()) is not None:
+                return Outcome(row.delivery, judge(trouble).event, trouble, relay, now)
             if event := self.desk.barred(row):
                 return Outcome(row.delivery, event, None, relay, now)
         self.desk.offer(row)
@@ -160,7 +162,9 @@ class Journal(Generic[T]):
         for waiting in (self._timer, self._bell):
             if waiting is not None:
                 waiting.cancel()
-        handed, outcomes = self._handed, self._outcomes
+        # who was cut off while he waited has sent nothing, and will not
+        handed = [each for each in self._handed if not each[1].cancelled()]
+        outcomes = self._outcomes
         self._handed, self._outcomes, self._timer, self._bell, self._soon = [], [], None, None, False
         if not handed and not outcomes:
             return

@@ -323,7 +323,14 @@ class Round:
             self._fence.news.set()
 
     def _write(self, handed: list[Slip], outcomes: list[tuple[Slip, Outcome]]) -> set[Slip]:
-        return self._ledger.record(handed, [(slip, outcome, self._dues.pop(slip.id, 0)) for slip, outcome in outcomes])
+        refused = self._ledger.record(
+            handed, [(slip, outcome, self._dues.get(slip.id, 0)) for slip, outcome in outcomes]
+        )
+        if self._dues:
+            # not before: what could not be written is written again
+            for slip, _ in outcomes:
+                self._dues.pop(slip.id, None)
+        return refused
 
     # what an outcome means for the whole mailing
 
