@@ -191,3 +191,17 @@ def test_a_password_that_a_command_does_not_tell_leaves_the_mail_to_the_other_re
         assert "the command that should tell the password failed" in said
         (june.root / "there").touch()
         assert june.run("send", "2", "--yes", "--json").json["accepted"] == 6
+
+
+def test_what_is_handed_over_or_resumed_after_the_clock_was_set_back_is_heard(june: Place) -> None:
+    june.statement("july", en=STATEMENT)
+    with running() as lab:
+        configured(june, lab, connections=2, limits='["300/m"]')
+        people(june, 15)
+        june.run("prepare", "june", "--list", "news")
+        june.run("prepare", "july", "--list", "news")
+        sender = started(june, lab, messages=2)
+        ask(june, lambda house: broadcast.begin(house.ledger, house.config, 2, house.now - 3600))
+        assert ended(sender, 30)[0] == 0
+        assert set(Counter(lab.addresses()).values()) == {2}
+        assert [one["state"] for one in june.run("mailings", "--json").json] == ["finished", "finished"]

@@ -110,8 +110,11 @@ class Ledger:
             end = m.NEXT.get((state, event))
             if end is None:
                 raise NotAllowed(f"mailing {number} is {state.word}: it cannot {event.name.lower()}")
+            # no earlier than the sender at work began, who asks for that: the clock may have been set back
             conn.execute(
-                "update mailing set state = ?, reason = ?, changed = ? where id = ?", (end, reason, now, number)
+                "update mailing set state = ?, reason = ?,"
+                " changed = max(?, coalesce((select since from sender), 0)) where id = ?",
+                (end, reason, now, number),
             )
         return self.mailing(number)
 
@@ -122,7 +125,10 @@ class Ledger:
     def touch(self, number: int, now: int) -> None:
         """Let the sender at work know that a mailing is to be gone on with."""
         with self.db.atomic() as conn:
-            conn.execute("update mailing set changed = ? where id = ?", (now, number))
+            conn.execute(
+                "update mailing set changed = max(?, coalesce((select since from sender), 0)) where id = ?",
+                (now, number),
+            )
 
     def rehearse(self, number: int, rehearsal: bool) -> None:
         """Whether what is sent of it is a rehearsal: fixed when the first of it is sent."""
