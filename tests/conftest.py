@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ class Place:
     """A workspace of a test. `run` is the real program in a process of its own."""
 
     root: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "broadcaster", "-C", str(self.root), *words]
@@ -87,14 +88,16 @@ class Place:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """Run a command beside the test."""
-        return subprocess.Popen(
+        """Run a command beside the test; it does not outlive it."""
+        process = subprocess.Popen(
             self.command(*words),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
         )
+        self.started.append(process)
+        return process
 
     def configure(self, port: int, connections: int = 3, more: str = "") -> None:
         """Send through a server on loopback."""
@@ -117,7 +120,7 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path) -> Iterator[Place]:
     """A fresh workspace, made by `init`, with a rehearsal relay."""
     made = Place(tmp_path / "workspace")
     done = subprocess.run(
@@ -127,7 +130,10 @@ def place(tmp_path: Path) -> Place:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return made
+    yield made
+    for process in made.started:
+        with process:
+            process.kill()
 
 
 @pytest.fixture

@@ -138,9 +138,9 @@ def test_an_error_in_a_catalogue_is_said_with_its_file() -> None:
         (BODY + "\n\n<p>\0</p>", "", "templates/statement.html:4"),
         (BODY + r'{{ "\x00" }}', "", "templates/statement.html"),
         (BODY + r'{{ "\r" }}', "", "templates/statement.html"),
-        (BODY, r'{{ "\x00" }}', "statements/june/en.md"),
+        (BODY, r'{{ "\x00" }}', "statements/june/en.md:4"),
         (BODY, r"""{% set x = "\x00" %}{{ x }}""", "statements/june/en.md:4"),
-        (BODY, r'{{ "\ufdd1" }}', "statements/june/en.md"),
+        (BODY, r'{{ "\ufdd1" }}', "statements/june/en.md:4"),
     ],
 )
 def test_neither_layout_nor_statement_prints_a_control_character(layout: str, body: str, where: str) -> None:

@@ -747,6 +747,6 @@ def test_what_is_understood_is_moved_only_where_that_is_wanted_also_after_a_kill
 
 def test_states_are_those_of_the_table(june: Sent) -> None:
     with house(june) as hands:
-        states: Callable[[int], State] = lambda number: hands.ledger.copy(number).state  # type: ignore[union-attr]  # noqa: E731
+        states: Callable[[int], State] = lambda number: hands.bounces.copy(number).state  # type: ignore[union-attr]  # noqa: E731
         assert [states(n) for n in (1, 2, 3, 4)] == [State.ACCEPTED] * 4
-        assert hands.ledger.copy(999) is None
+        assert hands.bounces.copy(999) is None

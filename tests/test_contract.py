@@ -219,7 +219,10 @@ def test_what_was_handed_over_ends_as_finished(peopled: Place) -> None:
         peopled.configure(lab.port, connections=1)
         first = peopled.start("send", "june", "--list", "news", "--yes")
         until(lambda: bool(lab.messages))
+        # it waits for an answer: however long the other one takes to start, it is there
+        first.send_signal(signal.SIGSTOP)
         peopled.run("send", "july", "--list", "news", "--yes", status=75)
+        first.send_signal(signal.SIGCONT)
         assert first.wait(30) == 0, first.communicate()
         first.communicate()
     assert [of["state"] for of in peopled.run("mailings", "--json").json] == ["finished", "finished"]

@@ -86,3 +86,13 @@ async def test_after_a_failure_nothing_is_handed_over_and_what_was_answered_is_k
     full[0] = False
     book.flush()
     assert kept == [1]
+
+
+async def test_who_is_cut_off_while_his_mark_waits_has_sent_nothing_and_is_not_marked() -> None:
+    written: Written = []
+    book = journal(written, {99}, patience=60)
+    cut, stays = asyncio.ensure_future(book.hand(1)), asyncio.ensure_future(book.hand(2))
+    cut.cancel()
+    book.flush()
+    await stays
+    assert written == [([2], [])]

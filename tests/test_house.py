@@ -11,7 +11,8 @@ import broadcaster
 HOUSE = Path(broadcaster.__file__).parent
 HANDS = {"db", "roster", "gathering", "census", "enrolment", "probe", "intake", "ledger", "mark", "doubts"}
 HANDS |= {"workspace", "lock", "transports", "engines", "inbox", "reader", "bounces"}
-STORY = {"courier", "press", "flows", "lots", "fence", "sending", "settling", "weighing", "collecting", "broadcast"}
+STORY = {"courier", "press", "sealing", "flows", "lots", "fence", "sending", "settling", "weighing", "collecting"}
+STORY |= {"broadcast"}
 VOICE = {"cli", "__main__"}
 FAMILIES = {"transports", "engines", "inbox"}
 HOMES = {

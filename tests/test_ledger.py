@@ -17,7 +17,7 @@ from broadcaster.delivery import NEXT, Event, Outcome, Reply, Stage, State
 from broadcaster.enrolment import enrol
 from broadcaster.errors import NotAllowed, NotFound
 from broadcaster.ledger import Ledger, Slip
-from broadcaster.mailing import Draft, Mailing, Part, Rule, Window
+from broadcaster.mailing import Draft, Mailing, Part, Rule, Window, digest_of_content
 from tests.lab.crowd import gathered
 
 
@@ -29,7 +29,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def draft() -> Draft:
-    return Draft("june", [Part(0, "en", "{}")], {"abc": b"x"}, "content", Rule((1,)), Window(), False, "tester")
+    content = digest_of_content({"en": "{}"}, {})
+    return Draft("june", [Part(0, "en", "{}")], {"abc": b"x"}, content, Rule((1,)), Window(), False, "tester")
 
 
 def enrolled(ledger: Ledger, number: int = 10) -> Mailing:
@@ -157,6 +158,24 @@ def test_what_one_person_got_is_looked_up_in_each_mailing(ledger: Ledger) -> Non
 
 
 @pytest.mark.parametrize(
+    "harm",
+    [
+        "update delivery set state = 4 where id = 3",
+        "update delivery set mailing = 7 where id = 3",
+        "delete from delivery where id = 3",
+        "update tally set number = number + 1",
+        "update mailing set audience = audience + 1",
+        "update mailing set last = last - 1",
+    ],
+)
+def test_what_does_not_add_up_is_not_sound(ledger: Ledger, harm: str) -> None:
+    of = enrolled(ledger)
+    assert ledger.sound(of.id)
+    ledger.db.conn.execute(harm)
+    assert not ledger.sound(of.id)
+
+
+@pytest.mark.parametrize(
     "sql",
     [
         "select d.id from delivery d, mailing m where m.id = 1 and d.id between m.first and m.last and d.state = 6",
@@ -164,6 +183,7 @@ def test_what_one_person_got_is_looked_up_in_each_mailing(ledger: Ledger) -> Non
         "select delivery from due where mailing = 1 and at <= 5 order by at limit 5",
         "select at from attempt where delivery = 1 and number = 1",
         "select id from delivery where subscriber = 1 and mailing + 0 = 1",
+        "select id from delivery indexed by delivery_once where mailing + 0 = 1 and subscriber = 1 and id = 1",
         "update delivery set state = 1 where id in (1, 2) and mailing = 1 and state = 0",
         "update delivery set state = 8 where id between 1 and 9 and mailing = 1 and state = 0",
     ],
@@ -220,6 +240,7 @@ class Sums(RuleBasedStateMachine):
         of = self.ledger.mailing(self.of.id)
         assert dict(of.tally) == counted(self.db, self.of)
         assert sum(of.tally.values()) == of.audience
+        assert self.ledger.sound(of.id)
 
     @invariant()
     def only_what_is_deferred_has_a_next_time(self) -> None:

@@ -178,6 +178,7 @@ def test_any_text_has_a_text_part(markdown: str, language: str) -> None:
             "See this [1].\n[1] https://e.example/?a=1&b=2\n\n",
         ),
         ("<a href='#note'>this</a> and </a>", "this and\n\n"),
+        ("<table><tr><th>Wells</th><td>12</td></tr><tr><td>a</td><td>b</td></tr></table>", "Wells 12\na b\n\n"),
         ('One <img src="a.png" alt="a well">', "One [a well]\n\n"),
         ('<div><a href="https://e.example/">Give</a></div>', "Give <https://e.example/>\n\n"),
         ('See [x <a href="https://e.example/a">y](https://e.example/b)', "See x y [1]\n[1] https://e.example/b\n\n"),

@@ -408,6 +408,11 @@ def test_people_whom_no_part_is_for_are_told_together() -> None:
         ('<link rel="stylesheet" href="https://x.example/a.css">', "css"),
         (f"<style>{'p{color:red}' * 2000}</style>", "css"),
         ("<form></form>", "element"),
+        ("dear <name>, come", "element"),
+        ('<table role="presentation" background="x.png"><tr><td>x</td></tr></table>', "link"),
+        ('<p style="background: url(x.png)">x</p>', "link"),
+        ('<img alt="x" src="https://water.example/x.png" srcset="https://water.example/y.png 2x, y.png 3x">', "link"),
+        ("<style>p { background: url( 'http://water.example/x.png' ) }</style>", "insecure-link"),
         ("<script>x</script>", "element"),
         ('<p onclick="x()">x</p>', "element"),
         ('<meta http-equiv="refresh" content="0">', "element"),
@@ -432,6 +437,8 @@ def test_what_mail_programs_drop_or_distrust_is_told(html: str, rule: str) -> No
         '<table role="presentation"><tr><td>x</td></tr></table><table><tr><th>x</th></tr></table>',
         '<html><body><div lang="ar" dir="rtl">x</div></body></html>',
         "<h1>a</h1><h2>b</h2><h3>c</h3><h2>d</h2>",
+        "<o:p>x</o:p><center><font>x</font></center><x-part>x</x-part>",
+        '<p background="https://water.example/x.png" style="background: url({{ subscriber.name | url }})">x</p>',
         "<style>@media (max-width: 9px) { p { color: red } }</style>",
     ],
 )
@@ -542,3 +549,51 @@ def test_every_rule_says_why_and_what_to_do() -> None:
     for name, rule in RULES.items():
         assert name == name.lower()
         assert all(text.strip().endswith((".", "`", "”")) for text in (rule.about, rule.why, rule.mend)), name
+
+
+LAYOUTS = {
+    "statement.html": "{{ statement.title }} {{ statement.signature }}",
+    "statement.txt": '{{ statement["x-y"] }}',
+}
+
+
+@pytest.mark.parametrize(
+    ("heading", "body", "line", "words"),
+    [
+        ("attachment: a.pdf\n", "", 2, "did you mean attachments?"),
+        ("signiture: Ali\n", "", 2, "did you mean signature?"),
+        ("notes: for ourselves\n", "", 2, "statement.notes is its footnotes"),
+        ("author: Ali\n", "", 2, "nothing reads “author:”"),
+        ("", "Text[^1].\n\n[^1]: one\n[^2]: two\n", 11, "[^2], so nobody sees it"),
+        ("", "Text[^one] and [^two].\n\n[^one]: one\n", 8, "there is no footnote [^two]"),
+        ("", "| a | b |\n|---|---|\n| 1 | 2 | three |\n", 10, "“three”"),
+        ("", "read [the letter][ltr] now\n", 8, "where [ltr] leads"),
+        ("", "a | b\n--- | ---\n{{ x | y }} | 2 | three\n", 10, "“three”"),
+    ],
+)
+def test_what_is_written_and_read_by_nobody_is_told(heading: str, body: str, line: int, words: str) -> None:
+    text = TEXT.replace("---\n", f"---\n{heading}", 1) if heading else TEXT
+    (finding,) = found(replace(case(text=text + body), layouts=LAYOUTS))
+    assert (finding.rule, finding.line) == ("left-out", line)
+    assert words in finding.message
+
+
+@pytest.mark.parametrize(
+    ("heading", "body"),
+    [
+        ("signature: Ali\ntitle: x\nx-y: z\n", ""),
+        ("motto: Water\n", "{{ statement.motto }}\n"),
+        ("", "Text[^1]. {% if subscriber.city %}[^b]{% endif %}\n\n[^1]: one\n[^b]: two\n"),
+        ("", "`[^1]` and\n\n```\n[^2]: x\n| a |\n|---|\n| 1 | 2 |\n```\n"),
+        ("", "| a | b |\n|---|---|\n| 1 | 2 \\| 3 |\n| {{ subscriber.city | default('x') }} | `y` |\n| 1 |\n"),
+        (
+            "",
+            "| a | b |\n|---|---|\n| 1 | 2 |\n{% if subscriber.city %}\n| 3 | 4 |\n{% endif %}\n\nno | table | here\n",
+        ),
+        ("", "a\n---\nx | y | z\n"),
+        ("", "[a][The letter] [b][1] `[c][d]` \\[e][f]\n\n[the  Letter]: https://water.example\n"),
+    ],
+)
+def test_what_somebody_reads_is_not_told(heading: str, body: str) -> None:
+    text = TEXT.replace("---\n", f"---\n{heading}", 1) if heading else TEXT
+    assert [each for each in prove(replace(case(text=text + body), layouts=LAYOUTS)) if each.rule == "left-out"] == []

@@ -233,8 +233,9 @@ def test_who_leaves_during_sending_gets_nothing_more(june: Place) -> None:
 
 def test_a_second_send_hands_its_mailing_over(june: Place) -> None:
     june.statement("july", en=STATEMENT)
-    with running() as lab:
-        configured(june, lab, limits='["40/s"]')
+    # the first sender is held up long enough for a second one to start
+    with running(Rule("dot", delay=6.0, tries=(1,), address="p50@example.org")) as lab:
+        configured(june, lab)
         people(june, 60)
         sender = june.start("send", "june", "--list", "news", "--yes")
         until(lambda: len(lab.messages) > 5)

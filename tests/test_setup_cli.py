@@ -192,6 +192,19 @@ def test_check_counts_who_gets_another_language(here: Callable[..., Ran], place:
     ]
 
 
+def test_a_statement_that_is_there_twice_is_not_chosen_from(here: Callable[..., Ran], place: Place) -> None:
+    single = place.root / "statements/june.md"
+    single.write_text(GOOD, encoding="utf-8")
+    (place.root / "statements/june").mkdir()
+    place.people(PEOPLE)
+    here("check", "june")
+    (place.root / "statements/june/en.md").write_text(GOOD, encoding="utf-8")
+    assert "statements/june.md: error: is there twice" in here("check", "june", status=65).out
+    here("render", "june", "-o", str(place.root / "look"), status=65)
+    single.unlink()
+    here("check", "june")
+
+
 def test_check_is_told_of_an_unknown_statement_or_list(here: Callable[..., Ran]) -> None:
     assert "clean-water" in here("check", "clean-watter", status=65).err
     here("check", "clean-water", "--list", "nobody", status=65)

@@ -29,6 +29,7 @@ JARGON = re.compile(r"token|statement block|print statement|template|expression|
         ("{{{ subscriber.name }}}", "a brace too many", "two on each side"),
         ("{{ subscriber.first name }}", "side by side", 'subscriber["first name"]'),
         ("{{ subscriber.name | default(“friend”) }}", "“ is no straight quote", '"…"'),
+        ("{{ subscriber.na\u200cme }}", "a sign that nobody sees (U+200c)", "again"),
         ("{{ subscriber.name | default('friend }}", "a quote in a tag is never closed", "the same sign"),
         ('{{ subscriber.name | default("friend }}', "a quote in a tag is never closed", "the same sign"),
         ("{{ subscriber.name | default 'x' }}", "side by side", 'default("friend")'),

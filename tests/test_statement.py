@@ -35,6 +35,16 @@ def test_any_value_comes_back_whatever_the_line_ends(value: str, end: str, bom: 
     assert part.first_line == 4
 
 
+def test_a_comma_in_quotes_parts_no_names() -> None:
+    names = """["a, b.pdf", c.pdf, 'd, "e".pdf', {{ subscriber.f | default("g, h") }}.pdf]"""
+    assert one(f"---\nsubject: x\nattachments: {names}\n---\n").attachments == (
+        "a, b.pdf",
+        "c.pdf",
+        'd, "e".pdf',
+        '{{ subscriber.f | default("g, h") }}.pdf',
+    )
+
+
 def test_dates_attachments_and_layouts_may_have_a_comment() -> None:
     part = one(
         "---\nsubject: S\ndate: 2026-05-04   # optional\nattachments: [a b.pdf, ب.pdf] # two\nlayout: wide\n---\n"

@@ -106,6 +106,7 @@ def test_constants_are_filled_in_and_mean_nothing_in_markdown() -> None:
     merge = laid("{{ sender.name }} and {{ statement.place }}\n", extra={"place": "_Basra_ | `x`"})
     assert shown(merge) == "<p>Water *for* &lt;All&gt; and _Basra_ | `x`</p>"
     assert seen(merge) == "Water *for* <All> and _Basra_ | `x`\n"
+    assert seen(laid('{{ "*a*" }} and {{ "*b*" if sender.name }}\n')) == "*a* and *b*\n"
 
 
 def test_a_deferred_tag_takes_the_constants_it_reads_with_it() -> None:
@@ -276,6 +277,26 @@ def test_a_constant_tag_alone_on_its_line_leaves_no_trace() -> None:
             "> a\n{% if subscriber.city %}\n> b\n{% endif %}\n",
             "<blockquote><p>a</p></blockquote><blockquote><p>b</p></blockquote>",
             "<blockquote><p>a</p></blockquote>",
+        ),
+        (
+            "> {% if subscriber.city %}\n> b\n> {% endif %}\n\nend\n",
+            "<blockquote><p>b</p></blockquote><p>end</p>",
+            "<p>end</p>",
+        ),
+        (
+            "- a\n- {% if subscriber.city %}\n  b\n  {% endif %}\n- c\n",
+            "<ul><li>a</li><li>b</li><li>c</li></ul>",
+            "<ul><li>a</li><li>c</li></ul>",
+        ),
+        (
+            "> {% if subscriber.city %}\n> a\n> {% else %}\n> b\n> {% endif %}\n",
+            "<blockquote><p>a</p></blockquote>",
+            "<blockquote><p>b</p></blockquote>",
+        ),
+        (
+            "> {% if subscriber.city %}\n> a\n> {% endif %}\n> {% if subscriber.age %}\n> b\n> {% endif %}\n",
+            "<blockquote><p>a</p></blockquote>",
+            "<blockquote></blockquote>",
         ),
     ],
 )
@@ -594,3 +615,114 @@ def test_more_values_than_a_mail_can_show_are_refused_before_they_cost_minutes()
 
 def test_what_is_no_character_is_not_taken_for_a_mark_of_ours() -> None:
     assert refused("a\n\nb \ufdd2 c\n").where == "statements/june/en.md:6"
+
+
+def nested_lists(depth: int) -> str:
+    return "".join(f"{'  ' * level}- item {level}\n" for level in range(depth))
+
+
+@pytest.mark.parametrize("body", [nested_lists(25), "> " * 50 + "deep\n"])
+def test_what_is_nested_deep_is_there_to_the_last_word(body: str) -> None:
+    merge = laid(f"{body}\nEND\n")
+    for said in (merge.html, merge.text):
+        assert "END" in said
+        assert all(words in said for words in re.findall(r"item \d+|deep", body))
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        (nested_lists(300), 35),
+        ("> " * 300 + "deep\n", 6),
+        ("- " * 300 + "deep {{ subscriber.name }}\n", 6),
+        (f"{{% if subscriber.city %}}\n{'>' * 300}deep\n{{% endif %}}\n", 7),
+    ],
+)
+def test_nothing_is_left_out_because_it_is_nested_too_deep(body: str, line: int) -> None:
+    error = refused(f"First.\n\n{body}\nEND\n")
+    assert "too deep" in error.message
+    assert error.where == f"statements/june/en.md:{line}"
+    assert error.hint
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        '<object data="{}"></object>',
+        '<a ping="{}" href="https://x.example">x</a>',
+        '<img lowsrc="{}" alt="x" src="https://x.example/x.png">',
+        '<blockquote cite="{}">x</blockquote>',
+    ],
+)
+def test_every_attribute_that_leads_somewhere_is_escaped_as_a_link(place: str) -> None:
+    merge = laid(place.format("{{ subscriber.site }}") + "\n")
+    assert "javascript" not in shown(merge, site="javascript:alert(1)")
+    assert "https://ok.example" in shown(merge, site="https://ok.example")
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        "<!-- a note\n\nmore\n",
+        "<!--[if mso]>a note\n\nmore\n",
+        "<p>a <!-- note\n\nmore\n",
+        '<div class="x>hello</div>\n\nmore\n',
+        '<div class="x>hello</div> <p class="y">more</p>\n',
+        "<div title='{{ subscriber.city }}>hello</div>\n\nmore\n",
+        '<div class="x"\n\nmore\n',
+        "<title>\n\nmore\n",
+        "a <title>b *c*\n\nmore\n",
+        "<template>\n\nmore\n",
+        "<style>p { color: red }\n\nmore\n",
+        "<script>\n\nmore\n",
+    ],
+)
+def test_a_slip_in_html_hides_nothing_that_follows(slip: str) -> None:
+    error = refused(f"First.\n\n{slip}")
+    assert error.where == "statements/june/en.md:6"
+    assert "hides all that follows" in error.message
+
+
+@pytest.mark.parametrize("slip", ["</td></tr></table>", "<div>x</div></div>", "*x*</DIV >", "</body>", "- a\n\n</ul>"])
+def test_a_statement_does_not_close_what_the_layout_opened(slip: str) -> None:
+    error = refused(f"Hi\n\n{slip}\n\nafter\n")
+    assert str(error.where).startswith("statements/june/en.md:")
+    assert "was not opened here" in error.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<table><tr><td>x</td></tr></table>",
+        "<div>\n\n*x*\n\n</div>",
+        "{% if subscriber.city %}\n<div>x</div>\n{% endif %}",
+        "<p>a<br></br>b</p>",
+        "<ul><li>a<li>b</ul>",
+        "<details><summary>x</summary>y</details>",
+    ],
+)
+def test_a_statement_closes_what_it_opened(body: str) -> None:
+    assert "after" in laid(f"{body}\n\nafter\n").html
+
+
+def test_a_slip_in_a_layout_hides_nothing_either() -> None:
+    assert refused(layouts=page(BODY + "<!-- footer <p>leave</p>")).where == "templates/statement.html"
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<!-- a note -->\n\nmore\n",
+        "<!--[if mso]><table><tr><td><![endif]-->\n\nmore\n",
+        "<!--[if !mso]><!-->\n\nmore\n\n<!--<![endif]-->\n",
+        "<p title=\"a > b 'c'\" class=x data-a='\"'>more</p>\n",
+        "a < b, 3<5, x <- y, <3, more\n",
+        '`<!--` and `<div class="x>`: more\n',
+        "<div\n  class='x'\n  id=y>more</div>\n",
+        "<style>p > a { color: red }</style>\n\nmore\n",
+    ],
+)
+def test_html_that_is_closed_is_left_alone(html: str) -> None:
+    merge = laid(html)
+    assert "more" in merge.html
+    assert "more" in merge.text

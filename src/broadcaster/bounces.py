@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
 from broadcaster.db import Db
+from broadcaster.delivery import State
 from broadcaster.effect import Effect, Past
 from broadcaster.returns import Kind, Notice
 
@@ -41,6 +42,30 @@ class Entry:
     verdict: str | None = None
     sent: int | None = None
     counts: bool = False
+
+
+class Copy(NamedTuple):
+    """A copy that a report is about. `sent`: when it was handed over last, None: it never was (epoch seconds)."""
+
+    delivery: int
+    mailing: int
+    subscriber: int
+    list: int
+    state: State
+    sent: int | None
+
+
+class Refusal(NamedTuple):
+    """A refusal that was heard while sending, and is still to be weighed."""
+
+    delivery: int
+    mailing: int
+    at: int
+    relay: str
+    code: int
+    reply: str
+    stage: int
+    over: int  # 1: nothing more of its mailing will be sent
 
 
 class Wanted(NamedTuple):
@@ -218,6 +243,61 @@ class Bounces:
             (mailing,),
         )
         return dict(rows.fetchall())
+
+    # copies, and what was said of them while sending
+
+    def copy(self, delivery: int) -> Copy | None:
+        """The copy with this number. One that nobody heard of yet was handed over after its mailing's last claim."""
+        row = self._conn.execute(
+            "select d.id, d.mailing, d.subscriber, d.list, d.state, (select max(at) from attempt"
+            " where delivery = d.id and state in (4, 6)), coalesce(m.claimed_at, m.changed)"
+            " from delivery d join mailing m on m.id = d.mailing where d.id = ?",
+            (delivery,),
+        ).fetchone()
+        if row is None:
+            return None
+        state = State(row[4])
+        unheard = state in (State.HANDED, State.IN_DOUBT, State.BOUNCED)
+        return Copy(row[0], row[1], row[2], row[3], state, row[6] if row[5] is None and unheard else row[5])
+
+    def arrived(self, subscriber: int, before: int) -> int:
+        """When the newest copy to a person was taken that has not come back, of those before a time. 0: none was."""
+        # one look for each mailing, as in `history`
+        row = self._conn.execute(
+            "select max(a.at) from mailing m cross join delivery d on d.mailing + 0 = +m.id and d.subscriber = ?"
+            " join attempt a on a.delivery = d.id and a.state = 4 where d.state = 4 and m.rehearsal = 0 and a.at < ?",
+            (subscriber, before),
+        ).fetchone()
+        return row[0] or 0
+
+    def refusals(self, after: int, limit: int) -> list[Refusal]:
+        """Refusals to be weighed, by delivery. What was pardoned meanwhile is none."""
+        rows = self._conn.execute(
+            "select r.delivery, d.mailing, a.at, a.relay, a.code, a.reply, r.stage, m.state in (5, 6) from refusal r"
+            " join delivery d on d.id = r.delivery and d.state = 5 join mailing m on m.id = d.mailing"
+            " join attempt a on a.delivery = d.id and a.number = d.attempts"
+            " where r.delivery > ? order by r.delivery limit ?",
+            (after, limit),
+        )
+        return [Refusal(*row) for row in rows]
+
+    def weighed(self, deliveries: Sequence[int]) -> None:
+        """These refusals are weighed; and so is what was pardoned."""
+        with self.db.atomic() as conn:
+            conn.execute(
+                "delete from refusal where delivery in (select value from json_each(?))"
+                " or not exists (select 1 from delivery where id = refusal.delivery and state = 5)",
+                (json.dumps([*deliveries]),),
+            )
+
+    def took(self, number: int, relay: str) -> bool:
+        """Whether a relay has accepted anything of a mailing: only then its refusals are about people."""
+        row = self._conn.execute(
+            "select 1 from mailing m cross join attempt a on a.delivery between m.first and m.last"
+            " where m.id = ? and a.relay = ? and a.state = 4 limit 1",
+            (number, relay),
+        ).fetchone()
+        return row is not None
 
 
 def _plain(text: str) -> str:

@@ -18,6 +18,7 @@ from broadcaster import enrolment, gathering
 from broadcaster import language as tags
 from broadcaster import mailing as m
 from broadcaster.audience import Audience
+from broadcaster.db import damaged
 from broadcaster.delivery import Event, State
 from broadcaster.enclosure import Enclosed
 from broadcaster.errors import BadData, EmptyAudience, NotAllowed, NotFound, SenderAtWork, StatementError
@@ -370,6 +371,7 @@ def take_over(ledger: Ledger, lock: Lock, config: Config, now: int, mark: Mark, 
 
 def _inherit(ledger: Ledger, config: Config, now: int, mark: Mark, named: Sequence[int]) -> Recovery:
     """With the lock in hand: become the sender, and settle what the last one left."""
+    _refuse_damaged(ledger)
     boot = boot_id()
     mark.open()
     marks = mark.read()
@@ -385,6 +387,15 @@ def _inherit(ledger: Ledger, config: Config, now: int, mark: Mark, named: Sequen
             for number in ledger.resendable():
                 ledger.shift(number, ledger.doubtful(number), Event.RESEND)
     return replace(restored, back=back, doubt=doubt)
+
+
+def _refuse_damaged(ledger: Ledger) -> None:
+    """Raises ConfigError before anything is sent by a ledger that cannot be believed."""
+    for of in ledger.mailings(states=(m.State.SENDING,)):
+        if not ledger.sound(of.id):
+            raise damaged(ledger.db.path, f"mailing {of.id} does not add up, and nothing was sent")
+        if _digest(ledger.parts(of.id)) != of.content:
+            raise damaged(ledger.db.path, f"the text of mailing {of.id} is not what was frozen, and nothing was sent")
 
 
 def _restored(ledger: Ledger, mark: Mark, marks: Marks, now: int, named: Sequence[int]) -> Recovery:

@@ -1,4 +1,4 @@
-"""One delivery, from row to outcome: look once more whether it may go, render, hand over, judge what came back.
+"""One delivery, from row to outcome: look once more whether it may go, render, sign, hand over, judge what came back.
 
 A courier knows no SQL: what it must ask or write down it asks of the desk it is bound to.
 """
@@ -34,6 +34,13 @@ class Desk(Protocol):
 
     def compose(self, row: Consignment, relay: str, at: float) -> Envelope:
         """The envelope with its message, dated `at` (epoch seconds). Raises BadData where it cannot be rendered."""
+
+    @property
+    def seal(self) -> Callable[[Envelope, float], Awaitable[Envelope]] | None:
+        """What signs an envelope, at a time (epoch seconds); none where nothing is signed by us."""
+
+    def offer(self, row: Consignment) -> None:
+        """Its MAIL is written in this moment."""
 
     async def again(self, row: Consignment) -> bool:
         """Wait for the turn of a second try. No: there is to be none."""
@@ -72,6 +79,14 @@ class Courier:
             envelope = self.desk.compose(row, relay, now)
         except BadData as error:
             return Outcome(row.delivery, Event.SKIP, None, relay, now, note=str(error))
+        if (seal := self.desk.seal) is not None:
+            envelope = await seal(envelope, now)
+            # that took a moment: the connection may have gone, and whoever left meanwhile must not get it
+            if (trouble := await transport.open()) is not None:
+                return Outcome(row.delivery, judge(trouble).event, trouble, relay, now)
+            if event := self.desk.barred(row):
+                return Outcome(row.delivery, event, None, relay, now)
+        self.desk.offer(row)
         try:
             answer = await transport.deliver(envelope, lambda: self.desk.hand(row))
         except Fenced:
@@ -147,7 +162,9 @@ class Journal(Generic[T]):
         for waiting in (self._timer, self._bell):
             if waiting is not None:
                 waiting.cancel()
-        handed, outcomes = self._handed, self._outcomes
+        # who was cut off while he waited has sent nothing, and will not
+        handed = [each for each in self._handed if not each[1].cancelled()]
+        outcomes = self._outcomes
         self._handed, self._outcomes, self._timer, self._bell, self._soon = [], [], None, None, False
         if not handed and not outcomes:
             return

@@ -9,10 +9,11 @@ starts in a blink.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeGuard
 
@@ -20,6 +21,10 @@ from broadcaster.errors import CannotWrite, ConfigError, NotAllowed
 
 # how long a write waits for another: an import of a million is one transaction, and no sender may die of it
 BUSY_SECONDS = 120.0
+# pages that the log of the database grows to, before they are brought home
+LOG_PAGES = 4000
+# what a row that moves asks of the disk: in the log, and for ever; and what all else does (octets)
+LOGGED, KEPT, BESIDE = 12_000, 100, 256_000
 
 # Name of the migration → its statements. One that has been released is never edited: add another.
 SCHEMA: dict[str, str] = {
@@ -279,11 +284,11 @@ class Db:
             yield self.conn
             return
         synchronous = "full" if durable else "normal"
-        if synchronous != self._synchronous:
-            # the pragma is ignored inside a transaction
-            self.conn.execute(f"pragma synchronous = {synchronous}")
-            self._synchronous = synchronous
         try:
+            if synchronous != self._synchronous:
+                # the pragma is ignored inside a transaction
+                self.conn.execute(f"pragma synchronous = {synchronous}")
+                self._synchronous = synchronous
             self.conn.execute("begin immediate")
         except sqlite3.OperationalError as error:
             raise translated(error, self.path) from error
@@ -314,6 +319,50 @@ class Db:
                 raise translated(error, self.path) from error
             raise
 
+    def want_room(self, rows: int) -> None:
+        """Raises CannotWrite where the disk may not hold what it takes to move so many rows."""
+        needed = BESIDE + min(rows * LOGGED, LOG_PAGES * 4096) + rows * KEPT
+        free = shutil.disk_usage(self.path.parent).free
+        if free < needed:
+            raise CannotWrite(
+                f"the disk is nearly full: {free / 1e6:,.1f} MB are free, and {needed / 1e6:,.1f} may be needed",
+                where=str(self.path.parent),
+                hint="free some space; nothing was sent",
+            )
+
+    def damage(self) -> str:
+        """What in the file cannot be as we wrote it, in a few words; "" where nothing is found. Reads all of it."""
+        from sqlite_utils import Database
+
+        try:
+            (said,) = self.conn.execute("pragma integrity_check(1)").fetchone()
+            if said != "ok":
+                return " ".join(said.split())
+            with closing(sqlite3.connect(":memory:")) as fresh:
+                fresh.executescript(";".join(SCHEMA.values()))
+                made = fresh.execute("select name, sql from sqlite_master").fetchall()
+            found = set(self.conn.execute("select name, sql from sqlite_master"))
+            for each in made:
+                if each not in found:
+                    return f"{each[0]} is not as it was made"
+            if self.conn.execute(
+                "select 1 from (select titles as text from list union all select fields from subscriber"
+                " union all select figures from import union all select rule from mailing"
+                " union all select left_out from mailing union all select template from part"
+                " union all select state from pace) where not json_valid(text)"
+            ).fetchone():
+                return "text that is no JSON"
+            for table in Database(self.conn).tables:
+                for _ in table.rows:
+                    pass  # text that is none is refused when it is read
+        except sqlite3.DatabaseError as error:
+            words = str(error)
+            if "UTF-8" in words:
+                # Python's words quote it, and it may be an address
+                return "text that is none"
+            return words if "malformed" in words else ""
+        return ""
+
     def close(self) -> None:
         self.conn.close()
 
@@ -334,6 +383,11 @@ def from_outside(error: BaseException) -> TypeGuard[sqlite3.Error]:
     )
 
 
+def damaged(path: Path, what: str) -> ConfigError:
+    """The file is not what we wrote."""
+    return ConfigError(f"the database is damaged: {what}", where=str(path), hint="restore it from a backup")
+
+
 def translated(error: sqlite3.Error, path: Path) -> CannotWrite | ConfigError:
     """SQLite's complaint in our words."""
     words = str(error)
@@ -343,7 +397,8 @@ def translated(error: sqlite3.Error, path: Path) -> CannotWrite | ConfigError:
         )
     if "locked" in words or "busy" in words:
         return CannotWrite("another process is writing to the database", where=str(path), hint="try again in a moment")
-    if "full" in words:
+    # where the index of the log cannot grow, SQLite speaks of a disk that fails
+    if "full" in words or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE:
         return CannotWrite("the disk is full", where=str(path), hint="free some space; nothing was half done")
     return CannotWrite(words, where=str(path))
 
@@ -361,7 +416,7 @@ def open_database(path: Path, *, create: bool = True) -> Db:
         conn.execute("pragma foreign_keys = on")
         conn.execute("pragma secure_delete = on")
         conn.execute("pragma cache_size = -16384")
-        conn.execute("pragma wal_autocheckpoint = 4000")
+        conn.execute(f"pragma wal_autocheckpoint = {LOG_PAGES}")
         version = conn.execute("pragma user_version").fetchone()[0]
     except sqlite3.DatabaseError as error:
         raise translated(error, path) from error

@@ -7,7 +7,7 @@ crash may cost us speed and never a limit.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,9 @@ REACH, SHORT_REACH = 1.0, 0.2
 FEW, MOMENT = 10, 0.001
 # who would have to wait so much longer than foreseen goes back (seconds)
 PATIENCE = 2.0
+# A relay leaves whom it broke off to the others that may send within so long, and looks so often whether they still
+# can (seconds).
+WITHIN, OFTEN = 60.0, 0.25
 
 
 @dataclass(slots=True)
@@ -97,6 +100,8 @@ class Fence:
         self._asked: list[_Asked] = []
         self._drawn = 0
         self._owed: set[int] = set()
+        self._missed: dict[int, set[str]] = {}  # delivery → relays that broke off before its dot
+        self.down: Container[str] = ()  # relays that are not used now
         self._reach = SHORT_REACH if flows.sorts else REACH
         self.tickets: dict[int, Ticket] = {}
         self.closed = False
@@ -125,9 +130,14 @@ class Fence:
             return None
         if (turn := flow.pace.turn(now)) > now + self._reach:
             return Later(turn - self._reach / 2)
-        room = max(1, flow.pace.room(now, self._reach))
-        if rest := lot.deliveries[room:]:
-            lot = Lot(lot.mailing, lot.deliveries[:room], lot.destination)
+        ours = lot.deliveries
+        if self._missed and not (ours := tuple(each for each in ours if not self._left_to_others(each, relay))):
+            return Later(now + OFTEN)
+        ours = ours[: max(1, flow.pace.room(now, self._reach))]
+        if len(ours) < len(lot.deliveries):
+            taken = set(ours)
+            rest = [each for each in lot.deliveries if each not in taken]
+            lot = Lot(lot.mailing, ours, lot.destination)
             _promise(to, -len(rest))
             self._lots.give_back(lot.mailing, lot.destination, rest)
             self.news.set()
@@ -285,6 +295,21 @@ class Fence:
         self._flows.keep(*flows)
         await asyncio.sleep(turn - now)
         return not self.closed
+
+    def missed(self, delivery: int, relay: str) -> bool:
+        """A relay broke off before the dot, twice. Whether another one may take it in this round."""
+        self._missed.setdefault(delivery, set()).add(relay)
+        return self._elsewhere(delivery)
+
+    def _left_to_others(self, delivery: int, relay: str) -> bool:
+        return relay in self._missed.get(delivery, ()) and self._elsewhere(delivery)
+
+    def _elsewhere(self, delivery: int) -> bool:
+        missed, now = self._missed[delivery], self._clock()
+        return any(
+            name not in missed and name not in self.down and flow.pace.next(now) <= now + WITHIN
+            for name, flow in self._flows.relays.items()
+        )
 
     def settled(self, delivery: int) -> Ticket:
         """It has its outcome, and is in hand no more."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from broadcaster.errors import StatementError
 from broadcaster.sentinel import Kind, Sentinels
 
 if TYPE_CHECKING:
@@ -22,19 +23,25 @@ if TYPE_CHECKING:
 _LISTS = ("bullet_list_open", "ordered_list_open")
 _FENCE = re.compile(r" {0,3}(?:```|~~~)")
 _LEAF = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)]|#{1,6})[ \t]+")
-_DELIMITERS = re.compile(r"[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
+DELIMITERS = re.compile(r"[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
 # a cell that says a number, a time or a date, which no line should break
 _FIGURE = re.compile(r"(?=[^\d]{0,3}\d)[\d\s.,:/%+()$€£٫٬٪–—-]{1,24}")
 # so many columns fit a phone
 _NARROW = 4
+# Blocks in blocks: a list in a list is two. At a depth of its own the parser leaves out all that follows, without a
+# word, so ours comes first.
+_DEEPEST = 60
 _BUTTON = '<table class="button" role="presentation" cellpadding="0" cellspacing="0" border="0">'
 # what begins an item, a row, a heading or a quotation
 _BLOCK = re.compile(r"(?:(?:[-*+]|\d{1,9}[.)]|#{1,6}|>)[ \t]|\|)")
 
 
 def parse(source: str, sentinels: Sentinels) -> list[Token]:
-    """Tokens of a statement whose Jinja is put aside. One of type "tag" is a sentinel that stands between blocks."""
-    tokens = _parser().parse(_own_lines(source, sentinels), {"tag": sentinels.tag})
+    """Tokens of a statement whose Jinja is put aside. One of type "tag" is a sentinel that stands between blocks.
+
+    Raises StatementError for what is nested too deep to be read; its `where` is the text that is.
+    """
+    tokens = _parser().parse(_own_lines(source, sentinels), {"tag": sentinels.tag, "any": sentinels.any})
     tokens = list(_flat(_arranged(_tree(iter(tokens)), sentinels)))
     _dress(tokens)
     return tokens
@@ -82,8 +89,9 @@ def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
     from mdit_py_plugins.footnote import footnote_plugin
 
-    parser = MarkdownIt("commonmark").enable("table").use(footnote_plugin)
+    parser = MarkdownIt("commonmark", {"maxNesting": 2 * _DEEPEST}).enable("table").use(footnote_plugin)
     parser.block.ruler.before("table", "tag", _tag_line, {"alt": ["paragraph", "reference", "blockquote", "list"]})
+    parser.block.ruler.before("tag", "deep", _refuse_deep)
     parser.add_render_rule("tag", _render_tag)
     parser.add_render_rule("footnote_caption", _render_caption)
     for kind in ("table_open", "table_close", "paragraph_open", "paragraph_close"):
@@ -127,6 +135,18 @@ def _end(tokens: Sequence[Token], index: int) -> int:
     return next(number for number in range(index, len(tokens)) if tokens[number].type == "thead_close")
 
 
+def _refuse_deep(state: StateBlock, start: int, _end: int, _silent: bool) -> bool:
+    """Rule of the parser that reads nothing, and stops it before it goes too deep."""
+    if state.level < _DEEPEST:
+        return False
+    words = state.env["any"].split(state.src[state.bMarks[start] : state.eMarks[start]])
+    raise StatementError(
+        "lists or quotations are nested too deep",
+        where=max(words, key=len).strip(),
+        hint="begin each with fewer > or spaces",
+    )
+
+
 def _tag_line(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
     """Rule of the parser: a line of tags is a block. Inside a table it is a row, see `_table`."""
     if state.parentType == "table" or state.is_code_block(start):
@@ -163,7 +183,7 @@ def _tables_ended(lines: Sequence[str], sentinels: Sentinels) -> Iterator[str]:
     opened: list[int] = []
     table = -1
     for number, line in enumerate(lines):
-        table = number if _DELIMITERS.fullmatch(line) else table if line.strip() else -1
+        table = number if DELIMITERS.fullmatch(line) else table if line.strip() else -1
         for tag in sentinels.tag.finditer(line):
             kind = Kind(tag["kind"])
             if kind in (Kind.MIDDLE, Kind.END) and opened and opened.pop() < table:
@@ -248,11 +268,29 @@ def _flat(nodes: Sequence[_Node]) -> Iterator[Token]:
 
 def _arranged(nodes: Sequence[_Node], sentinels: Sentinels) -> list[_Node]:
     """Tags at their place: between rows, between the items of one list, around a list that is looped over."""
+    result: list[_Node] = []
     for node in nodes:
         if node.kind == "table_open":
             _table(node, sentinels)
         node.inner = _arranged(node.inner, sentinels)
-    return _looped(_joined(list(nodes), sentinels), sentinels)
+        result += _outside(node, sentinels)
+    return _looped(_joined(result, sentinels), sentinels)
+
+
+def _outside(node: _Node, sentinels: Sentinels) -> list[_Node]:
+    """A condition that holds all of a quotation or item holds the block itself: no empty one is left."""
+    if node.kind not in ("blockquote_open", "list_item_open") or len(node.inner) < 3:
+        return [node]
+    depth = 0
+    kinds = [_kind(each, sentinels) for each in node.inner]
+    for number, kind in enumerate(kinds, start=1):
+        depth += (kind in (Kind.IF, Kind.FOR)) - (kind is Kind.END)
+        if (depth == 0 and number < len(kinds)) or (depth == 1 and kind is Kind.MIDDLE):
+            return [node]
+    if kinds[0] is not Kind.IF or kinds[-1] is not Kind.END:
+        return [node]
+    first, *node.inner, last = node.inner
+    return [first, node, last]
 
 
 def _kind(node: _Node, sentinels: Sentinels) -> Kind | None:

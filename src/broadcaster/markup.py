@@ -16,8 +16,10 @@ from enum import Enum, auto
 VOID = frozenset(
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"]
 )
+# where a browser looks for an address, in today's HTML and in that of old mail programs
 URL_ATTRIBUTES = frozenset(
-    ["action", "background", "cite", "formaction", "href", "longdesc", "poster", "src", "xlink:href"]
+    "action archive background cite classid codebase data dynsrc formaction href icon longdesc lowsrc manifest ping"  # noqa: SIM905
+    " poster profile src usemap xlink:href xml:base".split()
 )
 # what is between their tags is no markup (WHATWG HTML §13.1.2); in the second group entities still count
 _RAW = frozenset(["script", "style", "xmp", "iframe", "noembed", "noframes", "plaintext"])
@@ -28,6 +30,12 @@ _CLOSE = re.compile(r"</([a-zA-Z][^\s/>]*)[^>]*>")
 _ATTRIBUTE = re.compile(
     r"""[\s/]*+(?P<name>[^\s/>=]++)(?:\s*+=\s*+(?:"(?P<double>[^"]*+)"|'(?P<single>[^']*+)'|(?P<bare>[^\s>"']++)))?"""
 )
+# A tag as a browser reads it: to the > that is in no quotes. Quotes with markup in them were opened by a slip.
+_MARKED = r"(?![^{0}<]*<[/a-zA-Z][^{0}>]*>)"
+_WHOLE_TAG = re.compile(
+    rf"""<[a-zA-Z](?:=\s*+(?:"{_MARKED.format('"')}[^"]*+"|'{_MARKED.format("'")}[^']*+'|(?!["']))|[^>=])*+>"""
+)
+_COMMENT_END = re.compile(r"--!?>")
 # Outlook reads what is between conditional comments as markup, so we do too
 _CONDITION = re.compile(r"<!--\[if[^\]]*\]>(?:<!-->)?|<!\[endif\](?:--)?>|<!--<!\[endif\]-->", re.IGNORECASE)
 _COMMENT = re.compile(r"<!--(?P<inside>.*?)(?:--!?>|\Z)", re.DOTALL)
@@ -114,6 +122,41 @@ def _attributes(text: str, at: int, element: str, inside: int) -> tuple[int, lis
         at = found.end()
     end = text.find(">", at)
     return (len(text) if end < 0 else end + 1), values
+
+
+def left_open(text: str) -> str:
+    """From where on a text would hide what comes after it: a comment, a tag or a script without its end; else ""."""
+    at = 0
+    while (at := text.find("<", at)) >= 0:
+        begin = at
+        if text.startswith("<!--", at):
+            end = _COMMENT_END.search(text, at + 2)
+        elif found := _OPEN.match(text, at):
+            end, name = _WHOLE_TAG.match(text, at), found[1].lower()
+            if end and (name in _RAW or name in _RAW_TEXT or name == "template"):
+                end = re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE).search(text, end.end())
+        else:
+            at += 1
+            continue
+        if end is None:
+            return text[begin:]
+        at = end.end()
+    return ""
+
+
+def strays(text: str) -> Iterator[str]:
+    """End tags of what was not opened in a text: in a page they would end what is around it."""
+    opened: Counter[str] = Counter()
+    for span in spans(text):
+        if span.where is not Where.TAG:
+            continue
+        name = span.element
+        if not name.startswith("/"):
+            opened[name] += 1
+        elif opened[name[1:]]:
+            opened[name[1:]] -= 1
+        elif name not in ("/p", "/br"):  # a browser makes an element of these
+            yield text[span.start : span.end]
 
 
 def named_characters(text: str) -> str:

@@ -33,7 +33,8 @@ _VAGUE: Final = re.compile(
 )
 # Markdown that was not read as a link, and so is shown as it was typed
 _UNREAD: Final = re.compile(
-    r"\]\(\s*<?\s*((?:[a-z][a-z0-9+.-]*:|www\.|/)(?:[^\n()]|\([^\n()]*\))*?)>?\)", re.IGNORECASE
+    r"\]\(\s*<?\s*((?:(?:[a-z][a-z0-9+.-]*:|www\.|/)(?:[^\n()]|\([^\n()]*\))*?(?=>?\))|https?://[^\s()<>]*))",
+    re.IGNORECASE,
 )
 _SCHEME: Final = re.compile(r"\s*([a-z][a-z0-9+.-]*)\s*:", re.IGNORECASE)
 # what runs, or carries a page of its own: mail programs cut it out, and filters know it
@@ -69,6 +70,18 @@ _REFUSED: Final = {
     "base": "a <base> is taken out, and makes filters suspicious",
     "math": "formulas are taken out",
 }
+# what stands for a background in a style
+_GROUND: Final = re.compile(r"""url\(\s*(?:"([^"]*)"|'([^']*)'|([^"')\s]+))\s*\)""", re.IGNORECASE)
+# all that HTML has ever had (WHATWG HTML, HTML 4, presentational ones that mail programs still read)
+_ELEMENTS: Final = frozenset(
+    "a abbr acronym address area article aside b base basefont bdi bdo big blink blockquote body br"  # noqa: SIM905
+    " button caption center cite code col colgroup data datalist dd del details dfn dialog dir div dl dt"
+    " em fieldset figcaption figure font footer form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup"
+    " hr html i img ins kbd label legend li link main map mark marquee menu meta meter nav nobr noframes"
+    " noscript ol optgroup option output p param picture pre progress q rp rt ruby s samp search section"
+    " select slot small source span strike strong style sub summary sup table tbody td template textarea"
+    " tfoot th thead time title tr track tt u ul var wbr xml xmp".split()
+)
 # Gmail drops the whole of a <style> beyond this many characters
 _STYLE: Final = 16_384
 _DEEP: Final = 150
@@ -98,6 +111,7 @@ class Page(HTMLParser):
 
     links: list[_Link] = field(default_factory=list)
     pictures: list[tuple[str, str | None]] = field(default_factory=list)  # source, alternative text
+    grounds: list[str] = field(default_factory=list)  # sources of backgrounds
     headings: list[int] = field(default_factory=list)
     strange: dict[str, str] = field(default_factory=dict)  # element → what becomes of it
     styles: list[str] = field(default_factory=list)
@@ -133,6 +147,15 @@ class Page(HTMLParser):
         self._read(tag, values)
         if tag in _REFUSED and not (tag == "script" and values.get("type") == "application/ld+json"):
             self.strange.setdefault(tag, _REFUSED[tag])
+        elif (
+            tag not in _REFUSED
+            and tag not in _ELEMENTS
+            and not {":", "-"}.intersection(tag)
+            and "svg" not in self._open
+        ):
+            self.strange.setdefault(
+                tag, f"<{tag}> is no HTML, so nobody sees it: write &lt;{tag}&gt;, or in backquotes"
+            )
         if tag == "meta" and (values.get("http-equiv") or "").lower() == "refresh":
             self.strange.setdefault("meta", "a page that leads elsewhere by itself is refused by filters")
         for name in values:
@@ -143,6 +166,9 @@ class Page(HTMLParser):
         self.places.update(values.get(name) or "" for name in ("id", "name") if name in values)
         if style := values.get("style"):
             self.styles.append(style)
+        if ground := values.get("background"):
+            self.grounds.append(ground.strip())
+        self.grounds += [each.split()[0] for each in (values.get("srcset") or "").split(",") if each.strip()]
         if tag in ("a", "area") and values.get("href") is not None:
             self._link = _Link((values["href"] or "").strip())
             self.links.append(self._link)
@@ -214,7 +240,10 @@ def prove(
     for link in page.links:
         yield from _link(part, link, page.places)
     for target in page.unread:
-        message = f"{_short(target)} {_wrong(target) or 'is no address of a link'}: readers see the brackets and all"
+        why = _wrong(target) or (
+            "stands in a link that was not read as one" if _WHOLE.match(target) else "is no address"
+        )
+        message = f"{_short(target)} {why}: readers see the brackets and all"
         yield found("link", message, part.file, _line_with(part, target))
     for source, alternative in page.pictures:
         yield from _picture(part, source, alternative, images)
@@ -349,6 +378,16 @@ def _styles(page: Page, layout: str, placed: Callable[[str], tuple[str, int | No
     for pattern, what in _DROPPED.items():
         if re.search(pattern, written, re.IGNORECASE):
             yield found("css", what, *placed(f"(?i){pattern}"))
+    grounds = [*page.grounds, *("".join(each.groups("")).strip() for each in _GROUND.finditer(written))]
+    for source in dict.fromkeys(filter(None, grounds)):
+        place = placed(re.escape(_longest(source)))
+        if not re.match(rf"https?://|{FILLED}", source, re.IGNORECASE):
+            message = (
+                f"{_short(source)}, a background or srcset, cannot be shown in a mailbox: give it a whole https address"
+            )
+            yield found("link", message, *place)
+        elif source.lower().startswith("http://"):
+            yield found("insecure-link", f"{_short(source)}, a background or srcset, is not https", *place)
     longest = max((len(style) for style in page.styles), default=0)
     if longest > _STYLE:
         yield found("css", f"a <style> of {longest:,} characters: Gmail drops it whole beyond {_STYLE:,}", layout)

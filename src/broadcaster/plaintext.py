@@ -27,6 +27,7 @@ _UNDERLINES = {"h1": "=", "h2": "-"}
 _LONGEST_UNDERLINE = 60
 
 _BREAK = re.compile(r"<br\s*/?>|</(?:p|div|li|tr|h[1-6])\s*>", re.IGNORECASE)
+_CELL_END = re.compile(r"</t[dh]\s*>", re.IGNORECASE)
 _UNSEEN = re.compile(
     r"<(script|style|head|title)\b.*?</\1\s*>|<!--.*?-->|<[a-zA-Z/!?][^>]*>", re.IGNORECASE | re.DOTALL
 )
@@ -332,7 +333,7 @@ def _trimmed(pieces: list[_Piece]) -> list[_Piece]:
 def _bare(source: str) -> str:
     """HTML without its tags, and with what its images show."""
     source = _IMAGE.sub(lambda found: f"[{found[2]}]" if found[2] else "", source)
-    return html.unescape(_UNSEEN.sub("", _BREAK.sub("\n", source)))
+    return html.unescape(_UNSEEN.sub("", _CELL_END.sub(" ", _BREAK.sub("\n", source))))
 
 
 def _unwrapped(text: str) -> str:

@@ -27,7 +27,6 @@ from broadcaster.message import compile as compiled
 
 if TYPE_CHECKING:
     from broadcaster.config import Config
-    from broadcaster.dkim import Seal
     from broadcaster.links import Signer
     from broadcaster.mailing import Part
     from broadcaster.subscriber import MailingList
@@ -189,7 +188,6 @@ class Press:
         config: Config,
         *,
         enclosed: Callable[[Consignment], Sequence[tuple[str, bytes]]] | None = None,
-        seal: Seal | None = None,
         prefix: str = "",
     ) -> None:
         self._frozen = {part.number: Frozen.from_json(part.template) for part in parts}
@@ -198,7 +196,6 @@ class Press:
         self._signer = signer
         self._return_path = str(config.returns.return_path or "")
         self._marks = {relay.name: config.marks(relay) for relay in config.relays}
-        self._seal = seal
         self._prefix = prefix
         self._programs: dict[int, Program] = {}
 
@@ -208,7 +205,6 @@ class Press:
         program = self._programs.get(row.part) or self._compile(row.part, frozen)
         facts = frozen.lists[row.list]
         ways = self._signer.leave(row.delivery, site=frozen.site, address=frozen.leave)
-        now = int(at)
         message = program.render(
             Copy(
                 subscriber=row.subscriber,
@@ -218,14 +214,12 @@ class Press:
                 message_id=self._signer.message_id(row.delivery, frozen.address.rpartition("@")[2]),
                 leave=ways[0] if ways else "",
                 unsubscribe=ways,
-                date=now,
+                date=int(at),
                 mailing=row.mailing,
                 files=self._files(row, frozen),
                 one_click=bool(frozen.site),
             )
         )
-        if self._seal is not None:
-            message = self._seal.sealed(message, now)
         return Envelope(
             delivery=row.delivery,
             sender=self.return_path(row.delivery, relay, frozen),

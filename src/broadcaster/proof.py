@@ -6,6 +6,7 @@ opens a file or a database: what is to be read is in a Case, so the same proof s
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections import Counter
@@ -17,11 +18,12 @@ from broadcaster import contrast, page, translation
 from broadcaster import language as tags
 from broadcaster.draft import untouched
 from broadcaster.errors import BadData
+from broadcaster.markdown import DELIMITERS
 from broadcaster.merge import MergeTemplate
 from broadcaster.page import emptied, line_of
 from broadcaster.reads import reads
 from broadcaster.rules import RULES, Finding, Level, found
-from broadcaster.statement import Part, Statement
+from broadcaster.statement import HEADING, JINJA, Part, Statement
 from broadcaster.trial import SUBJECT_WIDTH, sized
 
 if TYPE_CHECKING:
@@ -370,6 +372,7 @@ def _part(case: Case, merge: MergeTemplate) -> Iterator[Finding]:
     for what, line in untouched(part):
         yield found("draft", what, part.file, line)
     yield from _waiting(part)
+    yield from _left_out(part, case.layouts)
     yield from _around(case, merge, part)
     if not part.body.strip():
         yield found("empty-body", "there is no text below the heading", part.file, part.first_line)
@@ -403,6 +406,80 @@ def _waiting(part: Part) -> Iterator[Finding]:
         if waiting := _WAITING.search(emptied(text, "")):
             message = f"“{waiting[0][:40]}” stands there as it is: nothing fills it in"
             yield found("placeholder", message, part.file, line)
+
+
+# what layouts know by the name of a key
+_TAKEN: Final = {"body": "the text below the heading", "notes": "its footnotes", "language": "that of the file's name"}
+# a footnote where it is written, and where the text calls it
+_NOTE: Final = re.compile(r"^[ \t>]*\[\^(?P<name>[^\]\s]+)\]:", re.MULTILINE)
+_CALL: Final = re.compile(r"\[\^(?P<name>[^\]\s]+)\]")
+# a link by the name of its address, and what names one
+_BY_NAME: Final = re.compile(r"(?<![\]!\\])\[[^\[\]\n]+\]\[(?P<name>[^\[\]\n^]*[^\W\d][^\[\]\n]*)\]")
+_NAMED_LINK: Final = re.compile(r"^[ \t>]*\[(?P<name>[^\[\]^]+)\]:[ \t]*\S", re.MULTILINE)
+_CODED: Final = re.compile(r"^ {0,3}(```|~~~).*?(?:^ {0,3}\1|\Z)|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+_BAR: Final = re.compile(r"(?<!\\)\|")
+
+
+def _left_out(part: Part, layouts: Mapping[str, str]) -> Iterator[Finding]:
+    """What stands in the file and in no copy: keys that nothing reads, footnotes and cells that have no place."""
+    texts = [*layouts.values(), part.subject, part.preheader, part.body, *part.extra.values(), *part.attachments]
+    for key in part.extra.keys() & _TAKEN.keys():
+        message = f"“{key}:” is seen by nobody: statement.{key} is {_TAKEN[key]}"
+        yield found("left-out", message, part.file, part.lines.get(key))
+    for key in sorted(part.extra.keys() - _TAKEN.keys()) if layouts else ():
+        name = re.escape(key)
+        reading = re.compile(rf"statement\s*(?:\.\s*{name}\b|\[\s*(?:(['\"]){name}\1|[^'\"\s]))")
+        if not any(map(reading.search, texts)):
+            message = f"nothing reads “{key}:”, so nobody sees it{_meant(key)}"
+            yield found("left-out", message, part.file, part.lines.get(key))
+    body = JINJA.sub(_blank, _CODED.sub(_blank, part.body))
+    notes = {each["name"]: each for each in _NOTE.finditer(body)}
+    calls = {each["name"]: each for each in _CALL.finditer(_NOTE.sub(_blank, body))}
+    for name, place in [*notes.items(), *calls.items()]:
+        line = part.first_line + body.count("\n", 0, place.end())
+        if name not in calls:
+            message = f"nothing in the text calls the footnote [^{name}], so nobody sees it"
+            yield found("left-out", message, part.file, line)
+        elif name not in notes and place is calls[name]:
+            yield found("left-out", f"there is no footnote {place[0]}: readers see the brackets", part.file, line)
+    named = {" ".join(each["name"].split()).casefold() for each in _NAMED_LINK.finditer(body)}
+    for link in _BY_NAME.finditer(body):
+        if " ".join(link["name"].split()).casefold() not in named:
+            message = f"nothing says where [{link['name'][:40]}] leads: readers see the brackets"
+            line = part.first_line + body.count("\n", 0, link.start())
+            yield found("left-out", message, part.file, line)
+    yield from _cells(part, body)
+
+
+def _cells(part: Part, body: str) -> Iterator[Finding]:
+    """Rows that are longer than the head of their table."""
+    lines = body.split("\n")
+    columns = 0
+    for number, line in enumerate(lines):
+        if DELIMITERS.fullmatch(line) and "|" in line and number:
+            columns = len(_row(line)) if len(_row(line)) == len(_row(lines[number - 1])) else 0
+        elif not line.strip():
+            columns = 0
+        elif columns and any(extra := _row(line)[columns:]):
+            text = next(filter(None, extra))
+            message = f"“{text[:40]}” stands beyond the last column of its table, so nobody sees it"
+            yield found("left-out", message, part.file, part.first_line + number)
+
+
+def _row(line: str) -> list[str]:
+    """The cells of a row."""
+    cells = [cell.strip() for cell in _BAR.split(line.strip(" \t>"))]
+    return cells[not cells[0] : len(cells) - (not cells[-1])]
+
+
+def _blank(found: re.Match[str]) -> str:
+    """As long, and says nothing."""
+    return re.sub(r"[^\n]", "x" if found[0].startswith("{{") else " ", found[0])
+
+
+def _meant(key: str) -> str:
+    near = difflib.get_close_matches(key, [*HEADING, "signature", "title"], n=1)
+    return f": did you mean {near[0]}?" if near else ""
 
 
 def _around(case: Case, merge: MergeTemplate, part: Part) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from broadcaster import markup
+from broadcaster import bulk, markup
 from broadcaster.deferral import Deferral, Deferred
 from broadcaster.errors import StatementError
 from broadcaster.markup import Span, Where
@@ -116,32 +116,34 @@ class Restoration:
         return before + text[end:]
 
     def _restored(self, text: str, place: Callable[[int], tuple[Place, int]]) -> str:
-        pieces: list[str] = []
+        """A text with its sentinels as Jinja again: each may stand for a long one."""
+        return bulk.joined(self._pieces(text, place), where=self._file)
+
+    def _pieces(self, text: str, place: Callable[[int], tuple[Place, int]]) -> Iterator[str]:
         open_tags: list[tuple[Deferred, int]] = []
         end = 0
         for start, stop in _signs(text, self._sentinels):
-            pieces.append(text[end:start])
+            yield text[end:start]
             sign, end = text[start:stop], stop
             if _BRACES.fullmatch(sign):
-                pieces.append(f"{{{{ '{sign}' }}}}")
+                yield f"{{{{ '{sign}' }}}}"
                 continue
             if sign[0] in (GIVEN, GIVEN_END):
-                pieces.append(self._condition(sign[1:]))
+                yield self._condition(sign[1:])
                 continue
             deferred, source = self._deferral.read(sign)
             where, inside = place(start)
             if deferred.kind in TAGS:
                 _nest(open_tags, deferred, inside)
-                pieces.append(f"{{% {' '.join([deferred.word, source]).strip()} %}}")
+                yield f"{{% {' '.join([deferred.word, source]).strip()} %}}"
             else:
                 if where in (Place.URL_PART, Place.MAILBOX_PART):
                     source = _WHOLE_LINK.sub(" ", source).strip()
-                pieces.append(f"{{{{ {_operand(deferred, source)} | {where} }}}}")
+                yield f"{{{{ {_operand(deferred, source)} | {where} }}}}"
         if open_tags:
             deferred = open_tags[-1][0]
             raise StatementError(f"the {{% {deferred.word} %}} is never closed", where=deferred.where)
-        pieces.append(text[end:])
-        return "".join(pieces)
+        yield text[end:]
 
     def _condition(self, sentinel: str) -> str:
         """What begins, and without a sentinel ends, what is said of a link only where the value is one."""

@@ -73,6 +73,14 @@ RULES: Final[Mapping[str, Rule]] = {
         "“Dear *|FNAME|*” reached thousands who had changed their mailing program.",
         "Write `{{ subscriber.name }}` for a field, and the text itself for what was to come.",
     ),
+    "left-out": Rule(
+        _W,
+        "All that is written in the file reaches somebody: each key of the heading, footnote and cell of a table.",
+        "`attachment:` for `attachments:` mails a letter without its attachment. A footnote that the text does not"
+        " call, and a cell beyond the last column, are left out without a word. A call without its footnote, or"
+        " without its address, is shown with its brackets.",
+        "Write the key as it is called, call the footnote where it belongs (`[^1]`), give the table another column.",
+    ),
     "trial": Rule(
         _E,
         "A copy can be made for everybody: every combination of branches, with the longest and the empty value of"

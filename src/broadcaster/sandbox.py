@@ -2,44 +2,40 @@
 
 Two of them: one lays a statement out, and fails on any name it does not know; one fills in a
 recipient, where a field that a person lacks is simply empty. Jinja's own sandbox keeps a template from
-our objects, but not from `'A' * 2**31` or a million nested turns: those are counted here.
+our objects, but not from `'A' * 2**31` or a million nested turns: those are reckoned here, before they are done.
 """
 
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jinja2 import FunctionLoader, StrictUndefined, TemplateRuntimeError, TemplateSyntaxError, Undefined, nodes
+from jinja2 import FunctionLoader, StrictUndefined, Undefined, nodes, pass_context
 from jinja2.exceptions import SecurityError
 from jinja2.filters import FILTERS
-from jinja2.runtime import Context
+from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Cycler, Joiner, Namespace
 from jinja2.visitor import NodeTransformer
 
-from broadcaster import phrasing
+from broadcaster import bulk, phrasing
 from broadcaster.errors import StatementError
 from broadcaster.merge import PLACES, ROOTS
-from broadcaster.slips import meant, near, told
+from broadcaster.slips import near
 
-# Turns of loops and calls in one rendering. A statement has some hundreds.
-LAY_OUT_BUDGET: Final = 100_000
-MERGE_BUDGET: Final = 10_000
-# No text that a template builds is longer: Gmail clips a mail at 102 KB.
-TEXT_LIMIT: Final = 2_000_000
-_NUMBER_LIMIT: Final = 10_000
+# our own, by names that no tag can hold: what a body spends each time it runs, and what weighs a value
+_SPENT: Final = "(spent)"
+_SHORT: Final = "(short)"
 
 # What a template may do with a text. Left out are methods that multiply it (center, zfill, format, translate).
-_TEXT_METHODS: Final = frozenset(
+TEXT_METHODS: Final = frozenset(
     "capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit islower isnumeric"  # noqa: SIM905
     " isspace istitle isupper join lower lstrip partition removeprefix removesuffix replace rfind rindex rpartition"
     " rsplit rstrip split splitlines startswith strip swapcase title upper".split()
 )
-_LOOP: Final = frozenset(
+LOOP: Final = frozenset(
     "changed cycle depth depth0 first index index0 last length nextitem previtem revindex revindex0".split()  # noqa: SIM905
 )
 # Filters over a recipient. `safe` is not among them: nothing that came from outside is HTML. Nor is anything random.
@@ -55,16 +51,36 @@ _LAY_OUT_FILTERS: Final = _MERGE_FILTERS + tuple(
     "attr batch center dictsort e escape filesizeformat forceescape groupby indent items map rejectattr safe selectattr"  # noqa: SIM905
     " slice urlencode wordwrap".split()
 )
-_WRITTEN: Final[Mapping[str, str]] = {
-    "default": 'write default("friend")',
-    "replace": 'write replace("old", "new")',
-    "truncate": "write truncate(80)",
-    "join": 'write join(", ")',
-    "round": "write round(2)",
-}
-_COSTLY: Final = frozenset(
-    ["batch", "center", "indent", "join", "replace", "round", "slice", "sum", "truncate", "wordwrap"]
+# these give one of the values they were handed, and look into none
+_CHOOSING: Final = frozenset(["d", "default", "first", "last"])
+# tests that read all of a value; the others ask what kind of thing it is
+_READING: Final = tuple(
+    "!= < <= == > >= divisibleby eq equalto ge greaterthan gt in le lessthan lower lt ne upper".split()  # noqa: SIM905
 )
+# a text with so few letters is worked on without reckoning
+_SMALL: Final = 32
+# texts that are put together before they are weighed
+_FEW: Final = 8
+# parts of a template that run in one turn
+_PARTS: Final = 8
+# turns that a macro, a block or a layout takes to begin
+_BEGIN: Final = 4
+# of a power: base and exponent
+_BASE: Final = 10_000
+_EXPONENT: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What may be spent: turns of some ten microseconds in one rendering, letters in any text."""
+
+    turns: int
+    letters: int
+
+
+# a statement takes some hundreds of turns
+_LAY_OUT: Final = Allowance(turns=50_000, letters=bulk.MOST)
+_MERGING: Final = Allowance(turns=10_000, letters=100_000)
 
 
 class Missing(Undefined):
@@ -172,16 +188,102 @@ _MISSING = Missing()
 
 
 class _Bounds(NodeTransformer):
-    """Every loop is counted and every `~` measured: the rest of what runs or grows passes through us anyway."""
+    """What runs again is charged each time, and what may grow is weighed; the rest passes through us anyway."""
+
+    def __init__(self, *, lay_out: bool) -> None:
+        """A template that lays out can be included, many times, and what it prints is weighed on its way."""
+        self._lay_out = lay_out
+        self._loops = 0
+        self._parts = 0  # that were visited so far
+
+    def visit(self, node: nodes.Node, *args: Any, **options: Any) -> Any:
+        self._parts += 1
+        return super().visit(node, *args, **options)
+
+    def visit_TemplateData(self, node: nodes.TemplateData) -> nodes.Node:  # noqa: N802
+        self._parts += len(node.data) * _PARTS // bulk.TURN
+        return node
+
+    def visit_Template(self, node: nodes.Template) -> nodes.Node:  # noqa: N802
+        return self._run(node) if self._lay_out else self.generic_visit(node)
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
+        self._loops += 1
+        turns = self._turns(node)
+        self._loops -= 1
+        if node.test is not None:
+            # what it refuses does not come to the body
+            node.test = _spending(turns, node.test)
+        node.body.insert(0, _payment(turns, node))
+        return node
+
+    def _run(self, node: nodes.Block | nodes.CallBlock | nodes.Macro | nodes.Template) -> nodes.Node:
+        # to begin takes some too: it is looked up, handed its names, and what it says is put together
+        node.body.insert(0, _payment(_BEGIN + self._turns(node), node))
+        return node
+
+    visit_Block = visit_CallBlock = visit_Macro = _run  # noqa: N815
+
+    def _turns(self, body: nodes.Node) -> int:
+        """Visit a body: what it spends each time, for its parts and the letters between them."""
+        before = self._parts
+        self.generic_visit(body)
+        return 1 + (self._parts - before) // _PARTS
+
+    def visit_Output(self, node: nodes.Output) -> nodes.Node:  # noqa: N802
+        """A field, once, is no longer than a cell; what is printed in a loop, or was set before, may be any length."""
         self.generic_visit(node)
-        node.iter = _filtered(node.iter, "turns")
+        if not self._lay_out:
+            for each in node.nodes:
+                # each value went through the filter of its place
+                if isinstance(each, nodes.Filter) and each.node and (self._loops or _reads_set(each.node)):
+                    each.node = _weighed(each.node)
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+        """A few at a time: of a thousand long texts, not all are put together first."""
         self.generic_visit(node)
-        return _filtered(node, "short")
+        parts: list[nodes.Expr] = node.nodes
+        while len(parts) > 1:
+            few = [parts[at : at + _FEW] for at in range(0, len(parts), _FEW)]
+            parts = [_weighed(nodes.Concat(each, lineno=node.lineno)) for each in few]
+        return parts[0]
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        sides: list[nodes.Compare | nodes.Operand] = [node, *node.ops]
+        for side in sides:
+            side.expr = side.expr if isinstance(side.expr, nodes.Const) else _weighed(side.expr)
+        return node
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        return _weighed(node) if isinstance(node.arg, nodes.Slice) else node
+
+    def _held(self, node: nodes.List | nodes.Tuple | nodes.Dict) -> nodes.Node:
+        """A list may hold one value twice, and that one too. One of constants is as long as it was typed."""
+        self.generic_visit(node)
+        bound = isinstance(node, nodes.Tuple) and node.ctx != "load"
+        return node if bound or not any(node.find_all((nodes.Name, nodes.Filter))) else _weighed(node)
+
+    visit_List = visit_Tuple = visit_Dict = _held  # noqa: N815
+
+
+def _reads_set(value: nodes.Expr) -> bool:
+    """Whether a value is made of anything but fields."""
+    return any(name.name not in ROOTS for name in (value, *value.find_all(nodes.Name)) if isinstance(name, nodes.Name))
+
+
+def _weighed(node: nodes.Expr) -> nodes.Filter:
+    return nodes.Filter(node, _SHORT, [], [], None, None, lineno=node.lineno)
+
+
+def _spending(turns: int, node: nodes.Node) -> nodes.Filter:
+    return nodes.Filter(node, _SPENT, [nodes.Const(turns)], [], None, None, lineno=node.lineno)
+
+
+def _payment(turns: int, body: nodes.Node) -> nodes.ExprStmt:
+    return nodes.ExprStmt(_spending(turns, nodes.Const(None)), lineno=body.lineno)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,14 +331,25 @@ class _Finish(NodeTransformer):
         return node
 
 
+def _own(work: Callable[..., Any]) -> int:
+    """Where the value stands among the arguments: some of Jinja's own are handed its context first."""
+    return 1 if hasattr(work, "jinja_pass_arg") else 0
+
+
+def _small(values: Iterable[Any]) -> bool:
+    for each in values:  # noqa: SIM110  a generator takes twice as long
+        if each.__class__ is not str or len(each) > _SMALL:
+            return False
+    return True
+
+
 def _is_missing(value: object) -> bool:
     return isinstance(value, Undefined)
 
 
 def _keeping_missing(work: Callable[..., Any]) -> Callable[..., Any]:
     """The filter, but for a value that a person lacks, which stays as it is."""
-    # some of Jinja's own are handed its context first
-    at = 1 if hasattr(work, "jinja_pass_arg") else 0
+    at = _own(work)
 
     @functools.wraps(work)
     def kept(*args: Any, **options: Any) -> Any:
@@ -245,74 +358,106 @@ def _keeping_missing(work: Callable[..., Any]) -> Callable[..., Any]:
     return kept
 
 
-def _filtered(node: Any, name: str) -> nodes.Filter:
-    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
-
-
 class Sandbox(ImmutableSandboxedEnvironment):
-    """A Jinja environment that counts what it spends. Call `refill` before each rendering."""
+    """A Jinja environment that counts what it spends. Call `refill` before what may spend as much again."""
 
-    intercepted_binops = frozenset(["+", "*", "**", "%"])
+    intercepted_binops = frozenset(["+", "*", "**", "%", "//"])
 
-    def __init__(self, language: str, *, undefined: type[Undefined], filters: Iterable[str], budget: int) -> None:
+    def __init__(
+        self, language: str, *, undefined: type[Undefined], filters: Iterable[str], allowance: Allowance
+    ) -> None:
         super().__init__(undefined=undefined, keep_trailing_newline=True)
-        self._budget = budget
+        self._allowance = allowance
         self._spent = 0
-        self.filters = {name: self._guarded(name, FILTERS[name]) for name in filters}
-        for name, work in phrasing.filters(language, _is_missing, _MISSING).items():
-            self.filters[name] = self._measured(work)
-        self.filters["turns"] = self._turns
-        self.filters["short"] = self._short
+        works: dict[str, Callable[..., Any]] = {name: FILTERS[name] for name in filters}
+        works |= phrasing.filters(language, _is_missing, _MISSING)
+        self.filters = {name: self._guarded(name, work) for name, work in works.items()}
+        self.filters[_SPENT] = self._passed
+        self.filters[_SHORT] = self.short
+        tests: dict[str, Any] = self.tests
+        tests.update({name: self._guarded(name, tests[name]) for name in _READING})
         self.globals.clear()
-        self.concat = self._joined  # type: ignore[method-assign]
+        self.concat = bulk.joined  # type: ignore[method-assign]
 
     def range(self, *bounds: int) -> range:
         numbers = range(*bounds)
-        self.charge(len(numbers))
+        self._charge(len(numbers))
         return numbers
 
     def refill(self) -> None:
         self._spent = 0
 
-    def charge(self, turns: int = 1) -> None:
-        self._spent += turns
-        if self._spent > self._budget:
-            raise TemplateRuntimeError(f"loops or calls more than {self._budget} times")
+    def _charge(self, turns: int) -> None:
+        # `map` can name any filter, and hand it less than nothing
+        spent = self._spent + abs(turns)
+        if spent > self._allowance.turns:
+            raise StatementError(
+                f"takes more than {self._allowance.turns:,} turns of loops, calls and long texts",
+                hint="a loop in a loop, or a long text in one, multiplies",
+            )
+        # what was refused was not done: the compiler asks first, and goes on
+        self._spent = spent
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        tree: nodes.Template = _Bounds().visit(super()._parse(source, name, filename))
+        tree: nodes.Template = _Bounds(lay_out=self.loader is not None).visit(super()._parse(source, name, filename))
         return tree
 
-    def _turns(self, items: Iterable[Any]) -> Iterator[Any]:
-        for item in items:
-            self.charge()
-            yield item
-
-    def _joined(self, parts: Iterable[str]) -> str:
-        return str(self._short("".join(parts)))
-
-    def _short(self, value: Any) -> Any:
-        if isinstance(value, (str, list)) and len(value) > TEXT_LIMIT:
-            raise TemplateRuntimeError(f"builds a text of more than {TEXT_LIMIT} characters")
+    @pass_context
+    def _passed(self, _context: Context, value: Any, turns: int) -> Any:
+        """The value. With a context, so that the compiler does not spend it once and for all."""
+        self._charge(turns)
         return value
 
-    def _measured(self, work: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *args, **options: self._short(work(*args, **options))
+    def short(self, value: Any) -> Any:
+        """The value, which is no longer than it may be; what yields one after another as a list of them."""
+        # most are the few letters of a field
+        if (value.__class__ is str and len(value) < bulk.TURN) or value.__class__ is bool:
+            return value
+        if isinstance(value, Iterator) and not isinstance(value, LoopContext):
+            value = self._listed(value)
+        self._weigh(value)
+        return value
+
+    def _listed(self, values: Iterator[Any]) -> list[Any]:
+        kept: list[Any] = []
+        left = self._allowance.letters
+        for each in values:
+            kept.append(each)
+            if (left := left - bulk.weight(each)) < 0:
+                raise bulk.too_much(self._allowance.letters)
+        return kept
+
+    def _weigh(self, value: object) -> None:
+        weight = bulk.weight(value)
+        self._charge(weight // bulk.TURN)
+        if weight > self._allowance.letters:
+            raise bulk.too_much(self._allowance.letters)
 
     def _guarded(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        """The filter or test, of which is reckoned first what it would take and make."""
         if name in _KEEP_MISSING:
             work = _keeping_missing(work)
-        if name not in _COSTLY:
+        if name in _CHOOSING:
             return work
+        own = _own(work)
+        dear = bulk.price(name, "") > 0
 
-        @functools.wraps(work)
-        def bounded(*args: Any, **options: Any) -> Any:
-            for value in (*args, *options.values()):
-                if isinstance(value, int) and abs(value) > _NUMBER_LIMIT:
-                    raise TemplateRuntimeError(f"{name} with {value}: at most {_NUMBER_LIMIT}")
-            return self._short(work(*args, **options))
+        # its mark for Jinja's context goes with it
+        @functools.wraps(work, assigned=())
+        def guarded(*args: Any, **options: Any) -> Any:
+            given = args[own:]
+            if options or dear or not _small(given):
+                self._reckon(name, given, options)
+            return self.short(work(*args, **options))
 
-        return bounded
+        return guarded
+
+    def _reckon(self, step: str, given: tuple[Any, ...], options: Mapping[str, Any]) -> None:
+        """Pay for a step. Raises StatementError for one that would make too much, before it is made."""
+        self._weigh((given, options))
+        self._charge(bulk.price(step, *given, **options))
+        if bulk.growth(step, *given, **options) > self._allowance.letters:
+            raise bulk.too_much(self._allowance.letters)
 
     def program(self, source: str, workings: Workings) -> Callable[[dict[str, Any]], Iterator[str]]:
         """A merge template as a function from names to pieces of text. All are taken before the next are asked for."""
@@ -350,147 +495,33 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         if isinstance(obj, str):
-            return attr in _TEXT_METHODS
-        return super().is_safe_attribute(obj, attr, value)
+            return attr in TEXT_METHODS
+        # (1).to_bytes(n) makes as many as it is asked for; {}.keys().mapping is a table that nobody weighs
+        return not isinstance(obj, (int, float, *bulk.VIEWS)) and super().is_safe_attribute(obj, attr, value)
 
     def call(self, context: Context, obj: Any, /, *args: Any, **options: Any) -> Any:
-        self.charge()
-        return self._short(super().call(context, obj, *args, **options))
+        step, given, of = "", args, getattr(obj, "__self__", None)
+        if isinstance(of, bulk.BULKY):
+            step = obj.__name__
+            # sign.join(parts) is parts | join(sign)
+            given = (*args[:1], of, *args[1:]) if step == "join" else (of, *args)
+        self._reckon(step, given, options)
+        return self.short(super().call(context, obj, *args, **options))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
         if operator == "+":
-            return self._short(left + right)
+            return self.short(left + right)
+        numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
         if not numbers and not isinstance(left, Missing) and not isinstance(right, Missing):
             raise SecurityError(f"{operator} is for numbers")
-        if operator == "**" and (abs(left) > _NUMBER_LIMIT or abs(right) > 16):
-            raise SecurityError("** with such numbers")
-        return super().call_binop(context, operator, left, right)
-
-
-class Reach:
-    """What a merge template may read: known fields, by filters and tests that are there."""
-
-    def __init__(self, sandbox: Sandbox, known: frozenset[str]) -> None:
-        self._sandbox = sandbox
-        self._known = known
-        self._passed: set[str] = set()
-        self._names = {
-            "subscriber": known | {"email", "name", "language", "timezone"},
-            "links": frozenset(["leave", "web_copy"]),
-            "list": frozenset(["title"]),
-        }
-
-    def check(self, source: str, where: str) -> None:
-        """Raises StatementError, with the nearest name as a hint."""
-        if source in self._passed:
-            return
-        try:
-            tree = self._sandbox.parse(source)
-        except TemplateSyntaxError as error:
-            words, hint = told(error.message or "")
-            raise StatementError(words, where=where, hint=hint) from None
-        named = set()
-        parts: list[nodes.Getattr | nodes.Getitem] = [*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)]
-        for node in parts:
-            root = _root(node)
-            if root in self._names:
-                named.add(id(node.node))
-                self._field(root, node, where)
-            elif isinstance(node, nodes.Getattr) and node.attr not in (_LOOP if root == "loop" else _TEXT_METHODS):
-                raise StatementError(f"there is no .{node.attr} here", where=where, hint="a field is text")
-        for name in tree.find_all(nodes.Name):
-            if name.name in self._names and name.ctx == "load" and id(name) not in named:
-                fields = ", ".join(f"{name.name}.{each}" for each in sorted(self._names[name.name])[:6])
-                raise StatementError(f"{name.name} alone says nothing", where=where, hint=f"there are {fields}")
-        self._filters(tree, where)
-        self._shapes(tree, where)
-        for comparison in tree.find_all(nodes.Compare):
-            self._comparison(comparison, where)
-        self._passed.add(source)
-
-    def _shapes(self, tree: nodes.Template, where: str) -> None:
-        """What Jinja takes, and what would be Python's way to write it in a mail, or an error for each person."""
-        for call in tree.find_all(nodes.Call):
-            if isinstance(call.node, nodes.Getattr) and _root(call.node) in self._names:
-                name = f"{_root(call.node)}.{call.node.attr}"
-                raise StatementError(f"{name} is no function", where=where, hint=f"write {name} without brackets")
-        for loop in tree.find_all(nodes.For):
-            # behind the filter that counts its turns
-            over = loop.iter.node if isinstance(loop.iter, nodes.Filter) else loop.iter
-            if isinstance(over, (nodes.Getattr, nodes.Getitem)) and _root(over) in self._names:
-                raise StatementError(
-                    "loops over the letters of a text", where=where, hint='split it into its parts: … | split(",")'
-                )
-        for output in tree.find_all(nodes.Output):
-            if any(isinstance(each, (nodes.Tuple, nodes.List, nodes.Dict)) for each in output.nodes):
-                raise StatementError("prints a list", where=where, hint="print one value in each {{ … }}")
-
-    def _filters(self, tree: nodes.Template, where: str) -> None:
-        for node in (*tree.find_all(nodes.Filter), *tree.find_all(nodes.Test)):
-            kind = "filter" if isinstance(node, nodes.Filter) else "test"
-            there: Iterable[str] = self._sandbox.filters if kind == "filter" else self._sandbox.tests
-            # what escapes for a place is put there by us, once
-            if node.name not in there or node.name in PLACES:
-                raise StatementError(
-                    f"no {kind} {node.name!r} over a recipient", where=where, hint=meant(kind, node.name)
-                )
-            if isinstance(node, nodes.Filter):
-                self._called(node, where)
-
-    def _called(self, node: nodes.Filter, where: str) -> None:
-        """A filter that is called with what it cannot take would fail for every person: say so now."""
-        values = [each.value if isinstance(each, nodes.Const) else None for each in node.args]
-        options = {
-            str(pair.key): pair.value.value if isinstance(pair.value, nodes.Const) else None
-            for pair in node.find_all(nodes.Keyword)
-            if pair in node.kwargs
-        }
-        if node.name in phrasing.NAMES:
-            if wrong := phrasing.complaint(node.name, values, options):
-                raise StatementError(wrong[0], where=where, hint=wrong[1])
-            return
-        work = FILTERS.get(node.name)
-        if work is None or node.dyn_args or node.dyn_kwargs:
-            return
-        passed = [None] if hasattr(work, "jinja_pass_arg") else []
-        try:
-            inspect.signature(work).bind(*passed, None, *values, **options)
-        except TypeError as error:
-            hint = _WRITTEN.get(node.name, "it is written without brackets")
-            raise StatementError(f"the filter {node.name}: {error}", where=where, hint=hint) from None
-
-    def _field(self, root: str, node: nodes.Getattr | nodes.Getitem, where: str) -> None:
-        if isinstance(node, nodes.Getattr):
-            name = node.attr
-        elif isinstance(node.arg, nodes.Const):
-            name = str(node.arg.value)
+        if operator == "**":
+            fit = abs(left) <= _BASE and abs(right) <= _EXPONENT
         else:
-            return
-        if name not in self._names[root]:
-            who = "no subscriber has" if root == "subscriber" else "there is no"
-            hint = near(name, self._names[root], root)
-            if root == "subscriber" and not self._known:
-                hint = "fields come with people: `broadcaster subscribers import FILE --list NAME` first"
-            raise StatementError(f"{who} {root}.{name}", where=where, hint=hint)
-
-    def _comparison(self, node: nodes.Compare, where: str) -> None:
-        """A field is text: compared with a number it would be unequal always, or an error for each person."""
-        sides = [node.expr, *(each.expr for each in node.ops)]
-        numbers = [each for each in sides if isinstance(each, nodes.Const) and type(each.value) in (int, float)]
-        fields = [each for each in sides if isinstance(each, (nodes.Getattr, nodes.Getitem))]
-        for field in fields if numbers else ():
-            if isinstance(field.node, nodes.Name) and field.node.name in self._names:
-                name = field.attr if isinstance(field, nodes.Getattr) else "field"
-                raise StatementError(
-                    f"compares the text {field.node.name}.{name} with a number",
-                    where=where,
-                    hint=f"write {field.node.name}.{name} | int, or put the number in quotes",
-                )
-
-
-def _root(node: nodes.Getattr | nodes.Getitem) -> str:
-    return node.node.name if isinstance(node.node, nodes.Name) else ""
+            fit = not numbers or bulk.multiplied(left, right)
+        value = super().call_binop(context, operator, left, right) if fit else None
+        if value is None or isinstance(value, complex):
+            raise SecurityError(f"{operator} with such numbers")
+        return value
 
 
 def for_merging(language: str = "en") -> Sandbox:
@@ -498,7 +529,7 @@ def for_merging(language: str = "en") -> Sandbox:
 
     Sums, numbers and dates are written as `language` does.
     """
-    sandbox = Sandbox(language, undefined=Missing, filters=_MERGE_FILTERS, budget=MERGE_BUDGET)
+    sandbox = Sandbox(language, undefined=Missing, filters=_MERGE_FILTERS, allowance=_MERGING)
     # every value is escaped for its place, so an author's own escaping has nothing to do
     sandbox.filters.update(PLACES, e=str, escape=str)
     return sandbox
@@ -513,13 +544,39 @@ def for_lay_out(
     language: str = "en",
 ) -> Sandbox:
     """What lays out: all that is known before the recipient is. Of `pages`, those named .html escape their values."""
-    sandbox = Sandbox(language, undefined=Unknown, filters=_LAY_OUT_FILTERS, budget=LAY_OUT_BUDGET)
+    sandbox = Sandbox(language, undefined=Unknown, filters=_LAY_OUT_FILTERS, allowance=_LAY_OUT)
     sandbox.loader = FunctionLoader(load)
     sandbox.autoescape = _is_html if pages else True
     sandbox.trim_blocks = sandbox.lstrip_blocks = pages
-    sandbox.finalize = finalize
-    sandbox.globals.update(names, range=sandbox.range, namespace=Namespace, cycler=Cycler, joiner=Joiner, dict=dict)
+
+    # with a context, so that the compiler does not put there what is written out in a tag, unseen
+    @pass_context
+    def printed(_context: Context, value: Any) -> Any:
+        value = sandbox.short(_printable(value))
+        return finalize(value) if finalize else value
+
+    sandbox.finalize = printed
+    sandbox.globals.update(names, range=sandbox.range, namespace=_Names, cycler=Cycler, joiner=Joiner, dict=dict)
     return sandbox
+
+
+class _Names(Namespace):
+    """A namespace that is written as one word, whatever it holds: others, or itself."""
+
+    def __repr__(self) -> str:
+        return "namespace"
+
+
+def _printable(value: Any) -> Any:
+    """The value. Raises StatementError for what would stand in the mail as Python writes it: a list, a function."""
+    if value is None or isinstance(value, (str, int, float, Undefined)) or hasattr(value, "__html__"):
+        return value
+    if isinstance(value, Mapping):
+        names = ", ".join(map(str, value))[:200]
+        raise StatementError("prints a whole table", hint=f"name one of its values: {names}")
+    if isinstance(value, bulk.BULKY):
+        raise StatementError("prints a list", hint='join its parts: … | join(", ")')
+    raise StatementError("prints a function", hint="call it with what it works on, in brackets")
 
 
 def _is_html(name: str | None) -> bool:

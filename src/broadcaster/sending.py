@@ -12,7 +12,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from broadcaster.mark import Mark
     from broadcaster.press import Press
     from broadcaster.roster import Roster
+    from broadcaster.sealing import Sealing
 
 # how often somebody looks whether anything is to be sent any more (seconds)
 GLANCE = 0.25
@@ -74,6 +75,7 @@ class Hands:
     press: Callable[[Mailing], Press]
     clock: Callable[[], float] = time.time
     dice: Callable[[], float] = random.random
+    sealing: Sealing | None = None  # where we sign our mail ourselves
 
 
 class Round:
@@ -104,17 +106,20 @@ class Round:
             )
         )
         self._untried: list[tuple[Hold, int]] = []  # claimed in vain: to be drawn again
+        self._astray: dict[int, Hold] = {}  # a relay broke off: through another one, when nothing else waits
         self._presses: dict[int, Press] = {}
         self._dues: dict[int, int] = {}  # of what was put off, until that is written
         self._alarm = Alarm(hands.config.safety.stop_rejected, hands.config.safety.stop_of_at_least)
         self._engine: Engine[Consignment] | None = None
-        self._offered: set[int] = set()  # composed, and neither handed nor settled: their marks are coming
+        self.last: Sequence[int] | None = None  # the mailings that were being sent when it was drawn last
+        self._offered: set[int] = set()  # offered, and neither handed nor settled: their marks are coming
         self._journal: Journal[Slip] = Journal(self._write, lambda: self._offered)
 
     async def run(self, engine: Engine[Consignment]) -> None:
         """Carry all that is due. What waits afterwards is in the ledger. Raises what writing raised."""
         self.watch.started = self._hands.clock()
         self._engine = engine
+        self._fence.down = engine.down
         lookout = asyncio.ensure_future(self._look_out(engine))
         try:
             # closed whatever happens here: nothing may be on a wire when the last outcomes are written
@@ -152,6 +157,8 @@ class Round:
                 if (version := self._fence.version()) != seen:
                     seen = version
                     if not self._running():
+                        # who resumes one while the wires end is not heard in this round any more
+                        self.last = ()
                         engine.stop()
         except Exception as error:  # raised when the others have ended
             self._journal.failure = self._journal.failure or error
@@ -165,10 +172,14 @@ class Round:
             self._fence.news.clear()
             self._take_back()
             now = self._hands.clock()
-            found = self._lots.draw(self._running(), self._lot_size(now), now)
+            self.last = self._running()
+            found = self._lots.draw(self.last, self._lot_size(now), now)
             if isinstance(found, Lot):
                 self._fence.drawn()
                 yield found
+            elif self._astray and (found is None or found > now):
+                self._untried += [(hold, delivery) for delivery, hold in self._astray.items()]
+                self._astray.clear()
             elif found is None and self._fence.empty:
                 return
             else:
@@ -252,10 +263,15 @@ class Round:
         press = self._presses.get(row.mailing)
         if press is None:
             press = self._presses[row.mailing] = self._hands.press(self._ledger.mailing(row.mailing))
-        envelope = press.compose(row, relay, at)
+        return press.compose(row, relay, at)
+
+    @property
+    def seal(self) -> Callable[[Envelope, float], Awaitable[Envelope]] | None:
+        return self._hands.sealing.sealed if self._hands.sealing else None
+
+    def offer(self, row: Consignment) -> None:
         self._offered.add(row.delivery)
         self._fence.writing(row.delivery)
-        return envelope
 
     async def again(self, row: Consignment) -> bool:
         return await self._fence.again(row.delivery)
@@ -290,7 +306,10 @@ class Round:
             wait = self._backoff.next(len(self._fence.tries(slip)) + 1, self._hands.dice)
             self._dues[slip.id] = int(outcome.at + wait)
         elif outcome.event is Event.MISS and about is About.TIME and not ticket.owed:
-            self._lots.tried.add(slip.id)
+            if self._fence.missed(slip.id, outcome.relay):
+                self._astray[slip.id] = hold
+            else:
+                self._lots.tried.add(slip.id)
         again = slip.attempts > 0 and outcome.event is Event.REJECT and self._ledger.refused(slip.id)
         return self._alarm.heard(hold.mailing, outcome, domain, again=again)
 
@@ -299,11 +318,19 @@ class Round:
         ticket = self._fence.settled(outcome.delivery)
         self._journal.note(ticket.slip, outcome)
         if outcome.event is Event.MISS and outcome.delivery not in self._lots.tried:
-            self._untried.append((ticket.hold, outcome.delivery))
+            if outcome.delivery not in self._astray:
+                self._untried.append((ticket.hold, outcome.delivery))
             self._fence.news.set()
 
     def _write(self, handed: list[Slip], outcomes: list[tuple[Slip, Outcome]]) -> set[Slip]:
-        return self._ledger.record(handed, [(slip, outcome, self._dues.pop(slip.id, 0)) for slip, outcome in outcomes])
+        refused = self._ledger.record(
+            handed, [(slip, outcome, self._dues.get(slip.id, 0)) for slip, outcome in outcomes]
+        )
+        if self._dues:
+            # not before: what could not be written is written again
+            for slip, _ in outcomes:
+                self._dues.pop(slip.id, None)
+        return refused
 
     # what an outcome means for the whole mailing
 
@@ -355,6 +382,7 @@ class Turn:
         self._watch = watch
         self._since = int(hands.clock()) if since is None else since
         self._begun: list[int] = []
+        self._passed: frozenset[int] = frozenset()  # of them those that were paused when the last round ended
         self._now: tuple[Round, LocalEngine[Consignment]] | None = None
         self._stop = asyncio.Event()
         self.down: Mapping[str, Answer] = {}
@@ -387,7 +415,7 @@ class Turn:
             began = int(self._hands.clock())
             await self._round()
             if more := self.handed_over():
-                self._begun = self._begun + more
+                self._begun = list(dict.fromkeys(self._begun + more))
                 continue
             until = self._until(began) if wait else None
             if until is None:
@@ -396,10 +424,10 @@ class Turn:
             await self._rest(until)
 
     def handed_over(self) -> list[int]:
-        """Mailings that others began meanwhile and left to us: asked again when the lock is given back."""
+        """Mailings that others began or resumed meanwhile and left to us: asked again when the lock is given back."""
         hands = self._hands
         found = begun(hands.ledger, hands.config, int(hands.clock()), since=self._since)
-        return [of.id for of in found if of.id not in self._begun]
+        return [of.id for of in found if of.id not in self._begun or of.id in self._passed]
 
     async def _round(self) -> None:
         running = Round(self._hands, self._begun, self._watch, self._since)
@@ -409,6 +437,7 @@ class Turn:
             await running.run(engine)
         finally:
             self._now = None
+            self._passed = frozenset(self._begun).difference(self._begun if running.last is None else running.last)
             self.down = dict(engine.down)
             # what the engine could not give back (an aborted connection) is settled as after a crash
             self._hands.ledger.recover(rebooted=False)

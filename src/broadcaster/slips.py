@@ -56,6 +56,7 @@ _SLIPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("unexpected char '!' at .*", "! means nothing here", "write not"),
     ("unexpected char '[?]' at .*", "? means nothing here", 'write {{ "yes" if subscriber.city else "no" }}'),
     ("unexpected char '#' at .*", "{{# means nothing here", "write {% if subscriber.city %} … {% endif %}"),
+    (r"unexpected char '\\[ux]([0-9a-f]+)' at .*", "a sign that nobody sees (U+{0}) stands in a tag", "type it again"),
     ("unexpected char '(.)' at .*", "{0} means nothing here", "a field is written {{ subscriber.city }}"),
     ("unexpected '='", "=== means nothing here", "write =="),
     ("unexpected '}'", "a } stands alone in a tag", "a value ends with }}, a condition with %}"),

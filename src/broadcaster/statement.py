@@ -18,7 +18,8 @@ from broadcaster.errors import LanguageError, StatementError
 
 _FENCE = re.compile(r"---[ \t]*")
 _KEY = re.compile(r"(?P<key>[^\W\d][\w-]*)[ \t]*:(?P<value>.*)", re.DOTALL)
-_KEYS = ("subject", "preheader", "date", "attachments", "layout")
+# the keys of a heading that have a meaning of their own
+HEADING = ("subject", "preheader", "date", "attachments", "layout")
 # what no line of a heading may hold: controls, and the separators that some readers take for line ends (RFC 5322 §2.2)
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 # controls, and what is no character (Unicode §23.7): the latter are marks of our own
@@ -32,8 +33,8 @@ JINJA = re.compile(
     rf"|\{{%(?:{_QUOTED}|[^\"'%]|%(?!\}}))*+(?:%\}}|\Z|(?=[\"']))|\{{#.*?(?:#\}}|\Z)",
     re.DOTALL,
 )
-# a comma inside a tag parts no names
-_NAMES = re.compile(rf"(?:{JINJA.pattern}|[^,])+", re.DOTALL)
+# a comma inside a tag, or in a name in quotes, parts no names
+_NAMES = re.compile(rf"\s*(?:{_QUOTED})\s*(?=,|\Z)|(?:{JINJA.pattern}|[^,])+", re.DOTALL)
 # what shows a name otherwise than it is: gpj.exe as exe.jpg (Unicode TR 36 §2.10.1)
 _TURNING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LAYOUT = re.compile(r"[^\W_][\w-]*(?:/[^\W_][\w-]*)*")
@@ -104,7 +105,7 @@ def _part(file: str, language: str, text: str) -> Part:
     lines = text.split("\n")
     values, places, end = _heading(file, lines)
     if not values.get("subject"):
-        near = difflib.get_close_matches("subject", values.keys() - set(_KEYS), n=1)
+        near = difflib.get_close_matches("subject", values.keys() - set(HEADING), n=1)
         raise StatementError(
             "no subject",
             where=f"{file}:{places.get('subject', 1)}",
@@ -119,7 +120,7 @@ def _part(file: str, language: str, text: str) -> Part:
         date=_date(values.get("date", ""), f"{file}:{places.get('date', 1)}"),
         attachments=_attachments(values.get("attachments", ""), f"{file}:{places.get('attachments', 1)}"),
         layout=_layout(values.get("layout", ""), f"{file}:{places.get('layout', 1)}"),
-        extra={key: value for key, value in values.items() if key not in _KEYS},
+        extra={key: value for key, value in values.items() if key not in HEADING},
         lines=places,
         body=body + "\n",
         first_line=end + 1 + next((number for number, line in enumerate(lines[end:]) if line), 0),

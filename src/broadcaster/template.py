@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup
 
-from broadcaster import bidi, catalogue, markdown, markup, pictures, plaintext
+from broadcaster import bidi, bulk, catalogue, markdown, markup, pictures, plaintext
 from broadcaster import language as tags
 from broadcaster.contrast import completed
 from broadcaster.deferral import STAND_IN, Deferral
 from broadcaster.errors import StatementError
 from broadcaster.merge import ROOTS, MergeTemplate
-from broadcaster.page import deepest, nested
+from broadcaster.page import deepest, line_of, nested
 from broadcaster.reads import reads
 from broadcaster.restoration import Restoration
 from broadcaster.sentinel import Kind, Sentinels
@@ -35,6 +35,7 @@ from broadcaster.statement import refuse_untyped
 if TYPE_CHECKING:
     from jinja2 import nodes
     from jinja2.nodes import EvalContext
+    from markdown_it.token import Token
 
     from broadcaster.sandbox import Sandbox
     from broadcaster.statement import Part
@@ -46,15 +47,15 @@ _NAMES: Final = ("statement", "sender", "theme", "language", "direction", "start
 # what a parser of HTML still reads
 _DEEP: Final = 250
 _OWN_FIELDS: Final = ("email", "name", "language", "timezone")
-# Gmail drops a <style> of more than 16 KB and clips a mail at 102 KB; what is far beyond is an accident or an attack.
+# Gmail drops a <style> of more than 16 KB; what is far beyond is an accident or an attack.
 _STYLE_LIMIT: Final = 32_768
-_HTML_LIMIT: Final = 1_000_000
 _MATCHES_LIMIT: Final = 2_000_000  # rules × elements, each of which costs about a microsecond
 # lines of a text part that programs read: what is above a signature
 _MARKS: Final = frozenset(["-- ", "--"])
 # what no mail may hold (RFC 2045 §2.7), a line end but that of a text; and our own marks, which a value may not forge
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _UNPRINTED: Final = re.compile(f"{_CONTROL.pattern}|[\ufdd0-\ufdef]")
+_GAP: Final = re.compile(r"%\((\w+)\)s")
 _SIBLINGS: Final = re.compile(r"[+~]|:(?:first|last|nth|only)-|:empty", re.IGNORECASE)
 
 
@@ -116,6 +117,7 @@ class _LayOut:
         known: frozenset[str],
     ) -> None:
         from broadcaster import sandbox
+        from broadcaster.reach import Reach
 
         self._part = part
         self._known = known
@@ -126,7 +128,7 @@ class _LayOut:
         self._open_keys: list[str] = []  # of the heading, each read by the one before
         self._sentinels = Sentinels([part.subject, part.preheader, part.body, *part.attachments, *layouts.values()])
         self._merging = sandbox.for_merging(language)
-        self._deferral = Deferral(self._sentinels, sandbox.Reach(self._merging, known).check)
+        self._deferral = Deferral(self._sentinels, Reach(self._merging, known).check)
         self._restoration = Restoration(self._sentinels, self._deferral, part.file)
         self._direction = tags.direction(language)
         self._language = language
@@ -144,6 +146,7 @@ class _LayOut:
             STAND_IN: self._deferral.stand_in,
             **self._words(),
         }
+        # what the texts of one language spend, they spend together: each could read the next
         self._prose = sandbox.for_lay_out(self._load, self._globals, finalize=self._kept, language=language)
         self._pages = sandbox.for_lay_out(self._load, self._globals, pages=True, language=language)
 
@@ -151,7 +154,7 @@ class _LayOut:
         part, statement = self._part, self._globals["statement"]
         statement.read_all()
         statement["title"] = statement.get("title", statement["subject"])
-        tokens = markdown.parse(self._body(), self._sentinels)
+        tokens = self._tokens()
         bidi.isolate(tokens, self._direction, self._sentinels)
         parts = markdown.parted(tokens)
         folder = part.file.rpartition("/")[0]
@@ -288,6 +291,23 @@ class _LayOut:
         self._images += found
         return page
 
+    def _tokens(self) -> list[Token]:
+        body = self._body()
+        try:
+            tokens = markdown.parse(body, self._sentinels)
+        except StatementError as error:
+            raise StatementError(error.message, where=self._line(error.where or ""), hint=error.hint) from None
+        for token in tokens:
+            written = [token, *(each for each in token.children or () if each.type == "html_inline")]
+            source = "".join(each.content for each in written if each.type.startswith("html_"))
+            if open_from := markup.left_open(source):
+                raise _hiding(open_from, self._line(self._sentinels.any.split(open_from)[0].partition("\n")[0]))
+        return tokens
+
+    def _line(self, words: str) -> str:
+        """The place of some words of the text, as errors name it."""
+        return f"{self._part.file}:{line_of(self._part, re.escape(words)) or self._part.first_line}"
+
     def _body(self) -> str:
         return self._rendered(self._part.body, self._part.first_line).lstrip("\n")
 
@@ -296,7 +316,6 @@ class _LayOut:
         file = self._part.file
         rewritten = self._deferral.rewrite("\n" * (line - 1) + source, file, self._prose, prose=True)
         with self._translated(file):
-            self._prose.refill()
             code = self._prose.compile(rewritten, None, file)
             text = self._whole(self._prose.template_class.from_code(self._prose, code, self._prose.globals).render())
             return _printable(text, _UNPRINTED)
@@ -304,6 +323,12 @@ class _LayOut:
     def _laid_in(self, kind: str, told: Sequence[str]) -> str:
         """The layout with the text and its footnotes. One that does not know footnotes has them below the text."""
         body, notes = told
+        for stray in markup.strays(body):
+            raise StatementError(
+                f"{stray} closes what was not opened here: it would end a part of the layout",
+                where=self._line(stray),
+                hint="delete it, or open it before",
+            )
         statement = self._globals["statement"]
         statement["body"], statement["notes"] = _Body(body), _Body(notes) if notes else ""
         page = self._page(kind)
@@ -329,7 +354,6 @@ class _LayOut:
         """The part in its layout."""
         name = self._layout(kind)
         with self._translated(f"templates/{name}"):
-            self._pages.refill()
             page = self._whole(self._pages.get_template(name).render())
         self._remarks += _unseen(name, self._layouts, self._pages)
         return page
@@ -371,7 +395,7 @@ class _LayOut:
             kind, number = self._sentinels.read(found[0])
             return escape(self._constants[number]) if kind is Kind.CONSTANT else found[0]
 
-        return self._sentinels.any.sub(constant, text)
+        return bulk.filled(self._sentinels.any, constant, text, where=self._part.file)
 
     @contextmanager
     def _translated(self, file: str) -> Iterator[None]:
@@ -393,8 +417,8 @@ class _LayOut:
             ) from None
         except RecursionError as error:
             raise StatementError("is nested too deep, or includes itself", where=file) from error
-        except (MemoryError, KeyboardInterrupt):
-            raise
+        except MemoryError as error:
+            raise StatementError("takes too much memory", where=_place(error, file)) from None
         except Exception as error:
             message, _, hint = str(error).partition("\n")
             if isinstance(error, UndefinedError) and not hint:
@@ -418,6 +442,8 @@ class _LayOut:
         self._restoration.check(page)
         file = f"templates/{self._part.layout}.html"
         _bounded(page, file)
+        if open_from := markup.left_open(page):
+            raise _hiding(open_from, file)
         inlined, left = _inline(page, file)
         self._remarks += map(self._left, left)
         words, elements = markup.content(page)
@@ -504,12 +530,21 @@ def _bounded(page: str, file: str) -> None:
     if not page:
         raise StatementError("is empty", where=file, hint="{{ statement.body }} is where the text goes")
     style = sum(span.end - span.start for span in markup.spans(page) if span.element == "style")
-    if len(page) > _HTML_LIMIT or style > _STYLE_LIMIT or page.count("<") * page.count("{") > _MATCHES_LIMIT:
+    if len(page) > bulk.MOST or style > _STYLE_LIMIT or page.count("<") * page.count("{") > _MATCHES_LIMIT:
         raise StatementError(
             f"is too large: {len(page):,} characters, {style:,} of them styles",
             where=file,
             hint="Gmail shows 102,400 characters of a mail and 16,384 of styles",
         )
+
+
+def _hiding(source: str, where: str) -> StatementError:
+    begin = " ".join(source.split())[:40]
+    return StatementError(
+        f"“{begin}” is never closed: it hides all that follows, the way to leave too",
+        where=where,
+        hint="a comment ends with -->, a tag with > outside of quotes, a <title> with </title>",
+    )
 
 
 def _first_difference(before: str, after: str) -> str:
@@ -589,9 +624,7 @@ def _inliner() -> type[Any]:
 
 def _filled(text: str, values: Mapping[str, object]) -> str:
     """A sentence with its gaps filled, as gettext writes them: %(name)s."""
-    for name, value in values.items():
-        text = text.replace(f"%({name})s", str(value))
-    return text
+    return bulk.filled(_GAP, lambda found: str(values.get(found[1], found[0])), text)
 
 
 def _place(error: BaseException, file: str) -> str:

@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Final
 
 from broadcaster import verdict
 from broadcaster.address import Address
-from broadcaster.bounces import Entry
+from broadcaster.bounces import Copy, Entry
 from broadcaster.delivery import About, Event, Reply, Stage, State, judge
 from broadcaster.effect import ARRIVED, EXPIRES, FAILED, OURS, TELLING, Effect, Past, Patience, failed, main
 from broadcaster.errors import AddressError
-from broadcaster.ledger import Copy
 from broadcaster.links import Purpose
 from broadcaster.reasons import REASONS
 from broadcaster.returns import Action, Kind, Notice, Returned, Traces
 
 if TYPE_CHECKING:
-    from broadcaster.bounces import Bounces
-    from broadcaster.ledger import Ledger, Refusal
+    from broadcaster.bounces import Bounces, Refusal
+    from broadcaster.ledger import Ledger
     from broadcaster.links import Signer
     from broadcaster.roster import Roster
     from broadcaster.subscriber import Subscriber
@@ -79,7 +78,7 @@ def whose(traces: Traces, signer: Signer) -> tuple[int, Purpose] | None:
 def weigh(scales: Scales, returned: Returned, source: str, message: int | None) -> list[Entry]:
     """Write down what a report says of each recipient, and do what follows. Inside a transaction."""
     found = whose(returned.traces, scales.signer)
-    copy = scales.ledger.copy(found[0]) if found else None
+    copy = scales.bounces.copy(found[0]) if found else None
     notices = returned.notices
     if copy is None:
         entries = [Entry(source, each, _untied(each), scales.now) for each in notices]
@@ -188,7 +187,7 @@ def charged(scales: Scales, entry: Entry, person: Subscriber) -> Entry:
     past = [*scales.bounces.counted(address.key), Past(notice.kind, entry.mailing, entry.sent)]
     arrived = 0
     if scales.patience.over(past, 0):
-        arrived = scales.ledger.arrived(person.id, scales.now - ARRIVED)
+        arrived = scales.bounces.arrived(person.id, scales.now - ARRIVED)
     if not scales.patience.over(past, arrived):
         return _with(entry, Effect.COUNTED, address.key, counts=True)
     said = " ".join(word for word in (notice.status, notice.reason.replace("_", " ")) if word)
@@ -211,7 +210,7 @@ def weigh_refusals(scales: Scales) -> list[Entry]:
     """
     entries: list[Entry] = []
     after = 0
-    while found := scales.ledger.refusals(after, LOT):
+    while found := scales.bounces.refusals(after, LOT):
         after = found[-1].delivery
         with scales.ledger.db.atomic(durable=True):
             entries.extend(_refused(scales, found))
@@ -219,7 +218,7 @@ def weigh_refusals(scales: Scales) -> list[Entry]:
 
 
 def _refused(scales: Scales, found: Sequence[Refusal]) -> Iterator[Entry]:
-    took = {pair: scales.ledger.took(*pair) for pair in {(each.mailing, each.relay) for each in found}}
+    took = {pair: scales.bounces.took(*pair) for pair in {(each.mailing, each.relay) for each in found}}
     done = []
     for each in found:
         believed = took[each.mailing, each.relay]
@@ -232,11 +231,11 @@ def _refused(scales: Scales, found: Sequence[Refusal]) -> Iterator[Entry]:
         if entry is not None:
             scales.bounces.write(entry, None)
             yield entry
-    scales.ledger.weighed(done)
+    scales.bounces.weighed(done)
 
 
 def _weighed(scales: Scales, each: Refusal, *, believed: bool) -> Entry | None:
-    copy = scales.ledger.copy(each.delivery)
+    copy = scales.bounces.copy(each.delivery)
     assert copy is not None
     assert copy.state is State.REJECTED
     person = scales.roster.people([copy.subscriber]).get(copy.subscriber)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from broadcaster.errors import CannotWrite, ConfigError, NotAllowed, NotFound, StatementError
+from broadcaster.errors import CannotWrite, ConfigError, NotAllowed, NotFound, RelayUnavailable, StatementError
 
 if TYPE_CHECKING:
     from broadcaster.config import Config
@@ -91,7 +91,10 @@ class Workspace:
         return _private(path, file, missing=f"make one: openssl genrsa -out {file} 2048, see docs/dkim.md")
 
     def secret(self, of: Secret) -> str:
-        """A password or token from where the configuration says it is. Raises ConfigError; never says what it is."""
+        """A password or token from where the configuration says it is; never says what it is.
+
+        Raises ConfigError; RelayUnavailable for a command that fails: whom it asks may be back in a moment.
+        """
         import subprocess
 
         if of.kind == "env":
@@ -105,7 +108,7 @@ class Workspace:
                     of.source, shell=True, cwd=self.root, stdout=subprocess.PIPE, timeout=60, check=True
                 )
             except (subprocess.SubprocessError, OSError):
-                raise ConfigError("the command that should tell the password failed", where=CONFIG) from None
+                raise RelayUnavailable("the command that should tell the password failed", where=CONFIG) from None
             return found.stdout.decode("utf-8", "replace").strip("\r\n")
         return self._secret_file(self.root / of.source)
 
@@ -140,9 +143,16 @@ class Workspace:
             )
         folder = self.root / "statements"
         single = folder / f"{slug}.md"
-        if slug in self.slugs() and (folder / slug).is_dir():
-            files = {p.name: _text_in(folder, p) for p in sorted((folder / slug).glob("*.md"))}
-        elif slug in self.slugs() and single.is_file():
+        known = slug in self.slugs()
+        if known and (parts := sorted((folder / slug).glob("*.md"))):
+            if single.is_file():
+                raise StatementError(
+                    f"is there twice: as {slug}.md and in the folder {slug}/",
+                    where=f"statements/{slug}.md",
+                    hint="one of them would not be read: move it away",
+                )
+            files = {p.name: _text_in(folder, p) for p in parts}
+        elif known and single.is_file():
             files = {single.name: _text_in(folder, single)}
         else:
             import difflib

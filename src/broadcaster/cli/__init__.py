@@ -94,6 +94,17 @@ class Menu(click.Group):
             ctx.fail(f"No such command {args[0]!r}.{did}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. An error that nobody foresaw may come from a damaged database: here that is still open."""
+        try:
+            return super().invoke(ctx)
+        except (BroadcasterError, click.ClickException, click.Abort, click.exceptions.Exit, OSError):
+            raise
+        except Exception as error:
+            if ctx.obj is not None and (blamed := ctx.obj.blamed(error)) is not None:
+                raise blamed from error
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(SUMMARIES.items()))
@@ -203,11 +214,6 @@ def _defect(error: Exception) -> int:
         errno.EPERM,
     ):
         return _complain(CannotWrite(error.strerror or "cannot write", where=str(error.filename or "disk")))
-    if type(error).__module__ == "sqlite3":
-        from broadcaster.db import from_outside, translated
-
-        if from_outside(error):
-            return _complain(translated(error, Path("subscribers/broadcaster.db")))
     places = [f"{Path(f.filename).name}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)][-4:]
     trail = " < ".join(reversed(places))
     print(f"broadcaster: a defect of ours: {type(error).__name__} at {trail}", file=sys.stderr)  # noqa: T201

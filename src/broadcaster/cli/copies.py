@@ -54,16 +54,19 @@ class Copies:
             signer,
             config,
             enclosed=self._enclosed if enclosing else None,
-            seal=house.seal,
             prefix=prefix,
         )
+        self._seal = house.seal
         self._relay = config.relays[0].name
 
     def of(self, person: Subscriber, language: str, now: int, relay: str | None = None) -> Envelope:
         """A person's copy of the part in `language`. Raises BadData where it cannot be rendered."""
         number = self.languages.index(language)
         row = Consignment(secrets.randbits(62), 0, number, self._list.id, person)
-        return self._press.compose(row, relay or self._relay, now)
+        envelope = self._press.compose(row, relay or self._relay, now)
+        if self._seal is None:
+            return envelope
+        return envelope._replace(message=self._seal.sealed(envelope.message, now))
 
     def _enclosed(self, row: Consignment) -> list[tuple[str, bytes]]:
         """What the person alone gets, as it lies there now."""

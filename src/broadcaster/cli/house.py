@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from broadcaster.db import Db
     from broadcaster.dkim import Seal
     from broadcaster.engines.local import LocalEngine
+    from broadcaster.errors import BroadcasterError
     from broadcaster.inbox import Inbox
     from broadcaster.ledger import Ledger
     from broadcaster.links import Signer
@@ -72,6 +73,18 @@ class House:
         _ = self.config
         return open_database(self.workspace.database)
 
+    def blamed(self, error: Exception) -> BroadcasterError | None:
+        """What is wrong with the database, where that may be why something failed that should not."""
+        db: Db | None = self.__dict__.get("db")
+        if db is None:
+            return None
+        from broadcaster.db import damaged, from_outside, translated
+
+        if from_outside(error):
+            return translated(error, db.path)
+        found = db.damage()
+        return damaged(db.path, found) if found else None
+
     @cached_property
     def roster(self) -> Roster:
         from broadcaster.roster import Roster
@@ -116,6 +129,7 @@ class House:
     def hands(self) -> Hands:
         """What a round of sending works with."""
         from broadcaster.press import Press
+        from broadcaster.sealing import Sealing
         from broadcaster.sending import Hands
 
         def press(of: Mailing) -> Press:
@@ -125,10 +139,10 @@ class House:
                 self.signer,
                 self.config,
                 enclosed=lambda row: self.ledger.enclosed(row.mailing, row.subscriber.id),
-                seal=self.seal,
             )
 
-        return Hands(self.roster, self.ledger, self.mark, self.config, press, self.clock)
+        sealing = Sealing(self.seal, os.cpu_count() or 1) if self.seal else None
+        return Hands(self.roster, self.ledger, self.mark, self.config, press, self.clock, sealing=sealing)
 
     @property
     def scales(self) -> Scales:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import unicodedata
@@ -45,9 +46,13 @@ def out(text: str = "") -> None:
     click.echo(text)
 
 
-def say(text: str = "") -> None:
-    """One line of talk."""
-    click.echo(text, err=True)
+def say(text: str = "", *, nl: bool = True) -> None:
+    """One line of talk. Where nobody listens any more, work goes on, and ends with the status that it has."""
+    try:
+        click.echo(text, nl=nl, err=True)
+    except OSError:
+        # a terminal that was closed, a pipe that nobody reads: what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def warn(text: str, hint: str | None = None) -> None:
@@ -64,8 +69,6 @@ def dump(value: object) -> None:
 
 def style(text: str, *, err: bool = False, **how: Any) -> str:
     """Colour, on a terminal only (NO_COLOR is obeyed)."""
-    import os
-
     stream = sys.stderr if err else sys.stdout
     return click.style(text, **how) if stream.isatty() and not os.environ.get("NO_COLOR") else text
 
@@ -179,15 +182,15 @@ class Progress:
             return
         self._next = now + self._every
         if self._terminal:
-            click.echo("\r\x1b[2K" + line()[: _columns() - 1], nl=False, err=True)
+            say("\r\x1b[2K" + line()[: _columns() - 1], nl=False)
             self._drawn = True
         elif not last:
-            click.echo(line(), err=True)
+            say(line())
 
     def done(self) -> None:
         """Leave the line: what follows starts on a fresh one."""
         if self._drawn:
-            click.echo("\r\x1b[2K", nl=False, err=True)
+            say("\r\x1b[2K", nl=False)
             self._drawn = False
 
 

@@ -283,7 +283,7 @@ def released(house: House, lock: Lock, numbers: list[int], *, since: int, wait: 
             broadcast.take_over(house.ledger, lock, house.config, house.now, house.mark, (*numbers, *more))
         except SenderAtWork:
             return turn
-        numbers = numbers + more
+        numbers = list(dict.fromkeys(numbers + more))
 
 
 def tell_recovered(house: House, recovered: Recovery) -> None:
@@ -322,6 +322,8 @@ def worked(house: House, numbers: list[int], *, since: int, wait: bool, quiet: b
     watch = Watch()
     progress = Progress()
     totals = sum(house.ledger.mailing(number).open for number in numbers)
+    # who stops in the middle leaves doubts behind
+    house.db.want_room(totals)
     turn = Turn(house.hands, house.engine, watch, since)
 
     def drawn() -> str:

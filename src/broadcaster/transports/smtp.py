@@ -13,6 +13,7 @@ import os
 import re
 import socket
 import ssl
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import cast
 import aiosmtplib
 
 from broadcaster.delivery import Answer, Envelope, Reply, Silence, Stage
-from broadcaster.errors import ConfigError
+from broadcaster.errors import ConfigError, RelayUnavailable
 from broadcaster.relay import Relay
 from broadcaster.transports import Hand
 
@@ -487,7 +488,10 @@ class _Door:
         if not relay.user:
             return None
         self.stage = Stage.AUTH
-        secret = await asyncio.to_thread(self.secret) if self.secret else ""
+        try:
+            secret = await _aside(self.secret) if self.secret else ""
+        except RelayUnavailable as error:
+            return Silence(after_dot=False, why=error.message)
         return await self._authenticate(secret)
 
     async def _greet(self) -> None:
@@ -529,6 +533,33 @@ class _Door:
             return Silence(after_dot=False, why=f"{where}: this name is not known ({_clean(str(cause.strerror))})")
         why = _clean(str(getattr(error, "message", "") or error) or type(error).__name__)
         return Silence(after_dot=False, why=why if where in why or self.relay.host in why else f"{where}: {why}")
+
+
+async def _aside(work: Callable[[], str]) -> str:
+    """What takes a while, in a thread of its own that holds nobody up: who is cut off does not wait for its end, and
+    neither does the end of the process."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[str] = loop.create_future()
+
+    def tell(value: str, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(value)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        value, error = "", None
+        try:
+            value = work()
+        except BaseException as raised:
+            error = raised
+        with suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(tell, value, error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await done
 
 
 @functools.lru_cache(maxsize=8)
