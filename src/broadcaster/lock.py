@@ -49,8 +49,10 @@ class Lock:
             return True
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
+        except FileNotFoundError:
             return False  # nobody ever sent from here
+        except OSError as error:
+            raise CannotWrite((error.strerror or str(error)).lower(), where=str(self._path)) from None
         free = self._locked(descriptor, fcntl.LOCK_SH)
         os.close(descriptor)
         return not free

@@ -94,7 +94,9 @@ def refusals(house: House) -> list[Entry]:
     from broadcaster.lock import Lock
     from broadcaster.weighing import weigh_refusals
 
-    return [] if Lock(house.workspace.lock).held() else weigh_refusals(house.scales)
+    if not house.scales.bounces.refusals(0, 1) or Lock(house.workspace.lock).held():
+        return []
+    return weigh_refusals(house.scales)
 
 
 def _configured(house: House) -> list[Inbox]:
