@@ -17,9 +17,9 @@ VOICE = {"cli", "__main__"}
 FAMILIES = {"transports", "engines", "inbox"}
 HOMES = {
     "click": {"cli"},
-    "premailer": {"template"},
-    "cssutils": {"template"},
-    "lxml": {"template"},
+    "premailer": {"inlining"},
+    "cssutils": {"inlining"},
+    "lxml": {"inlining"},
     "aiosmtplib": {"transports"},
     "sqlite3": {"db", "roster", "intake", "enrolment", "ledger"},
     "sqlite_utils": {"db"},
@@ -145,4 +145,4 @@ def test_a_worker_needs_no_database_and_no_layouts() -> None:
         return seen
 
     for room in WORKER:
-        assert not {"db", "roster", "ledger", "template"} & needs(room, set())
+        assert not {"db", "roster", "ledger", "template", "inlining"} & needs(room, set())

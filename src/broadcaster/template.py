@@ -2,7 +2,7 @@
 
 What reads the recipient is put aside under sentinels, Markdown and layouts are rendered, styles are
 written into the elements, and the sentinels become Jinja again, each escaped for its place. The only home of
-Jinja's loader and of premailer, whose traps are closed in `_inliner`.
+Jinja's loader.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import traceback
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup
 
-from broadcaster import bidi, bulk, catalogue, markdown, markup, pictures, plaintext
+from broadcaster import bidi, bulk, catalogue, inlining, markdown, markup, pictures, plaintext
 from broadcaster import language as tags
 from broadcaster.contrast import completed
 from broadcaster.deferral import STAND_IN, Deferral
@@ -47,16 +46,12 @@ _NAMES: Final = ("statement", "sender", "theme", "language", "direction", "start
 # what a parser of HTML still reads
 _DEEP: Final = 250
 _OWN_FIELDS: Final = ("email", "name", "language", "timezone")
-# Gmail drops a <style> of more than 16 KB; what is far beyond is an accident or an attack.
-_STYLE_LIMIT: Final = 32_768
-_MATCHES_LIMIT: Final = 2_000_000  # rules × elements, each of which costs about a microsecond
 # lines of a text part that programs read: what is above a signature
 _MARKS: Final = frozenset(["-- ", "--"])
 # what no mail may hold (RFC 2045 §2.7), a line end but that of a text; and our own marks, which a value may not forge
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _UNPRINTED: Final = re.compile(f"{_CONTROL.pattern}|[\ufdd0-\ufdef]")
 _GAP: Final = re.compile(r"%\((\w+)\)s")
-_SIBLINGS: Final = re.compile(r"[+~]|:(?:first|last|nth|only)-|:empty", re.IGNORECASE)
 
 
 def lay_out(
@@ -441,10 +436,10 @@ class _LayOut:
         page = markup.named_characters(page).strip()
         self._restoration.check(page)
         file = f"templates/{self._part.layout}.html"
-        _bounded(page, file)
+        inlining.bounded(page, file)
         if open_from := markup.left_open(page):
             raise _hiding(open_from, file)
-        inlined, left = _inline(page, file)
+        inlined, left = inlining.inlined(page, file)
         self._remarks += map(self._left, left)
         words, elements = markup.content(page)
         words_after, elements_after = markup.content(inlined)
@@ -525,19 +520,6 @@ _EXTENDS: Final = re.compile(r"""\{%[-+]?\s*extends\s+["']([^"']+)["']""")
 _BLOCK: Final = re.compile(r"\{%[-+]?\s*block\s+(\w+)")
 
 
-def _bounded(page: str, file: str) -> None:
-    """Styles take time in proportion to rules × elements: refuse what no mail needs, before it takes minutes."""
-    if not page:
-        raise StatementError("is empty", where=file, hint="{{ statement.body }} is where the text goes")
-    style = sum(span.end - span.start for span in markup.spans(page) if span.element == "style")
-    if len(page) > bulk.MOST or style > _STYLE_LIMIT or page.count("<") * page.count("{") > _MATCHES_LIMIT:
-        raise StatementError(
-            f"is too large: {len(page):,} characters, {style:,} of them styles",
-            where=file,
-            hint="Gmail shows 102,400 characters of a mail and 16,384 of styles",
-        )
-
-
 def _hiding(source: str, where: str) -> StatementError:
     begin = " ".join(source.split())[:40]
     return StatementError(
@@ -552,74 +534,6 @@ def _first_difference(before: str, after: str) -> str:
         (number for number, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), len(after)
     )
     return f"at {before[at : at + 40]!r}"
-
-
-def _inline(page: str, file: str) -> tuple[str, list[str]]:
-    """premailer with its traps closed, and the selectors of what stays in a <style> because it depends on siblings."""
-    inliner = _inliner()(page)
-    try:
-        inlined = str(inliner.transform(pretty_print=False))
-    except Exception as error:  # a library for files of one's own: it raises whatever its own libraries do
-        raise StatementError(
-            f"styles cannot be written into the elements: {plain_words(str(error))[:200]}", where=file
-        ) from error
-    doctype = re.match(r"<!doctype[^>]*>", page, re.IGNORECASE)
-    if doctype and inlined[:9].lower() != "<!doctype":
-        inlined = f"{doctype[0]}\n{inlined}"
-    return inlined, inliner.left
-
-
-@lru_cache(maxsize=1)
-def _inliner() -> type[Any]:
-    """A premailer that reaches nothing, forgets nothing and leaves to <style> what belongs there. Heavy to import."""
-    import logging
-
-    import cssutils
-    from lxml.cssselect import CSSSelector
-    from premailer import Premailer, premailer
-
-    # its cache is shared by functions without their names in the key: <p style="p"> beside a rule for p would crash
-    premailer._create_cssselector = lru_cache(maxsize=1_000)(CSSSelector)
-    cssutils.log.setLevel(logging.CRITICAL)
-    # @import is fetched even where the network is not allowed, http: and file: alike
-    parser = cssutils.CSSParser(fetcher=lambda _url: (None, b""), validate=False, raiseExceptions=False)
-
-    class Inliner(Premailer):  # type: ignore[misc]
-        def __init__(self, page: str) -> None:
-            super().__init__(
-                page,
-                allow_network=False,
-                cache_css_parsing=False,
-                disable_validation=True,
-                disable_basic_attributes=["height"],
-                strip_important=False,  # else @media in <style> would lose against what is inlined
-            )
-            self.left: list[str] = []
-
-        def _parse_css_string(self, css_body: str, validate: bool = True) -> Any:
-            return parser.parseString(css_body, validate=validate)
-
-        def _parse_style_rules(self, css_body: str, ruleset_index: int) -> tuple[list[Any], list[Any]]:
-            """Rules that are decided by siblings stay behind: a branch may or may not be there."""
-            rules, left = super()._parse_style_rules(css_body, ruleset_index)
-            if not css_body:
-                return rules, left
-            for rule in parser.parseString(css_body, validate=False):
-                if rule.type not in (rule.STYLE_RULE, rule.MEDIA_RULE, rule.COMMENT):
-                    left.append(rule)
-            stay = [(selector, bulk) for _, selector, bulk in rules if _SIBLINGS.search(selector)]
-            selectors = [selector for selector, _ in (each for each in [*stay, *left] if isinstance(each, tuple))]
-            self.left += [each for each in selectors if _SIBLINGS.search(each)]
-            return [each for each in rules if not _SIBLINGS.search(each[1])], [*stay, *left]
-
-        def _css_rules_to_string(self, rules: list[Any]) -> str:
-            """What stays behind must win against what was inlined, so it is marked as important."""
-            plain = [rule for rule in rules if not isinstance(rule, tuple) and rule.type != rule.MEDIA_RULE]
-            rest = [rule for rule in rules if rule not in plain]
-            first = "\n".join(rule.cssText for rule in plain)
-            return "\n".join(filter(None, [first, str(super()._css_rules_to_string(rest))]))
-
-    return Inliner
 
 
 def _filled(text: str, values: Mapping[str, object]) -> str:
