@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 import signal
 import sqlite3
@@ -493,6 +494,50 @@ def test_mailboxes_are_read_once_by_collect_and_run_which_is_quiet_when_nothing_
     told(june)
     with closing(sqlite3.connect(june.world.database)) as conn:
         assert conn.execute("select count(*) from known").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("kind", ["maildir", "folder"])
+def test_one_file_that_cannot_be_read_keeps_no_other_from_being_read(june: Sent, tmp_path: Path, kind: str) -> None:
+    path = maildir(tmp_path / "box") / "new" if kind == "maildir" else tmp_path / "box"
+    path.mkdir(exist_ok=True)
+    (path / "1.eml").write_text(dsn(june.copies[P1].sender, P1))
+    if kind == "maildir":
+        os.mkfifo(path / "2.eml")
+    else:
+        # it is gone before it is opened, as far as anybody can tell
+        (path / "2.eml").write_text("x")
+    (path / "3.eml").write_text(dsn(june.copies[P2].sender, P2))
+    with pytest.MonkeyPatch.context() as patched:
+        opened = os.open
+
+        def refused(name: Any, *more: Any, **how: Any) -> int:
+            if str(name).endswith("2.eml") and kind == "folder":
+                raise PermissionError(13, "Permission denied")
+            return opened(name, *more, **how)
+
+        patched.setattr(os, "open", refused)
+        with House(june.world.root) as of, Reader() as reader:
+            found = collect(of.scales, [Files(tmp_path / "box", "box")], reader, keep=DAY)
+    assert [entry.effect for entry in found.entries] == ["suppressed", "suppressed"]
+    (failure,) = found.failures
+    assert "2.eml: " in str(failure)
+
+
+def test_a_name_that_is_no_text_is_read_and_shown_like_any_other(june: Sent, tmp_path: Path) -> None:
+    path = maildir(tmp_path / "Maildir", dsn(june.copies[P1].sender, P1).encode())
+    (path / "new" / "1000.x.host").rename(path / "new" / os.fsdecode(b"1000.\xff\x1b[31m"))
+    file = june.world.root / "broadcaster.toml"
+    file.write_text(file.read_text().replace('["maildir:returns"]', f'["maildir:{path}"]'))
+    (row,) = told(june)["bounces"]
+    assert row["effect"] == "suppressed"
+    assert row["source"].endswith("/1000.\\xff\\x1b[31m")
+    assert "\x1b" not in june.world.run("bounces", "--csv").out + june.world.run("bounces").out
+    assert told(june)["messages"] == 0
+    other = tmp_path / os.fsdecode(b"\xfe")
+    other.mkdir()
+    (other / os.fsdecode(b"\xff.eml")).write_text(dsn(june.copies[P2].sender, P2))
+    (row,) = told(june, str(other))["bounces"]
+    assert row["source"].endswith("/\\xfe/\\xff.eml")
 
 
 def test_one_mailbox_that_cannot_be_read_keeps_no_other_from_being_read(june: Sent) -> None:

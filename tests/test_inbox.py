@@ -215,6 +215,16 @@ def test_a_message_is_the_same_however_its_lines_end() -> None:
     assert Found("a", mail(1)).digest != Found("a", mail(2)).digest
 
 
+@pytest.mark.parametrize("lines", [3, 20_000])
+def test_a_message_is_the_same_in_a_maildir_an_mbox_and_over_imap(tmp_path: Path, lines: int) -> None:
+    message = mail(1) + b"From here on: a line\n" * lines
+    (tmp_path / "box").write_bytes(mbox(message, mail(2)))
+    first = all_of(Mbox("", tmp_path / "box"))[0]
+    (second,) = all_of(Maildir("maildir:x", maildir(tmp_path / "Maildir", message)))
+    over = Found("imap", message.replace(b"\n", b"\r\n")[:LARGEST])
+    assert first.digest == second.digest == over.digest
+
+
 # IMAP, with a real Dovecot
 
 

@@ -121,7 +121,8 @@ class Bounces:
                     " and (validity <> ?1 or last < ?2 or mark <> ?3)",
                     (*place, number),
                 )
-            conn.executemany("insert or ignore into known values (?, ?)", [(number, name) for name in names if name])
+            rows = [(number, _plain(name)) for name in names if name]
+            conn.executemany("insert or ignore into known values (?, ?)", rows)
 
     def forget_gone(self, url: str, there: Sequence[str]) -> None:
         """Names of a mailbox that are no longer in it need not be known."""

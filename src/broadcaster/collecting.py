@@ -133,12 +133,18 @@ def _collect(
 def _lots(messages: Iterator[Found]) -> Iterator[list[Found]]:
     lot: list[Found] = []
     much = 0
-    for found in messages:
-        lot.append(found)
-        much += len(found.octets)
-        if len(lot) >= MANY or much >= MUCH:
+    try:
+        for found in messages:
+            lot.append(found)
+            much += len(found.octets)
+            if len(lot) >= MANY or much >= MUCH:
+                yield lot
+                lot, much = [], 0
+    except BroadcasterError:
+        # what was read before a mailbox failed is not lost for that
+        if lot:
             yield lot
-            lot, much = [], 0
+        raise
     if lot:
         yield lot
 

@@ -42,12 +42,20 @@ class Maildir:
 
     def messages(self, place: Place, known: Container[str]) -> Iterator[Found]:
         """What is not known, the oldest first: a unique name begins with the time of its delivery."""
+        unread: BadData | None = None
         for name, path in sorted(self._all(), key=lambda one: _age(one[0])):
             if name in known:
                 continue
-            octets = self._read(name, path)
+            try:
+                octets = self._read(name, path)
+            except BadData as error:
+                unread = unread or error
+                continue
             if octets is not None:
-                yield Found(f"{self._path.name}/{path.parent.name}/{path.name}", octets, name)
+                yield Found(_legible(f"{self._path.name}/{path.parent.name}/{path.name}"), octets, name)
+        # one that cannot be read keeps no other from it
+        if unread is not None:
+            raise unread
 
     def names(self) -> list[str] | None:
         return [name for name, _ in self._all()]
@@ -135,7 +143,7 @@ class Files:
 
     def __init__(self, path: Path, source: str) -> None:
         self._path = path
-        self.name = self._source = source
+        self.name = self._source = _legible(source)
 
     def messages(self, place: Place, known: Container[str]) -> Iterator[Found]:
         try:
@@ -158,9 +166,16 @@ class Files:
             raise BadData(
                 "holds no mail that we know: no .eml or .mbox files, not the folders of a Maildir", where=self._source
             )
+        unread: BadData | None = None
         for path in paths:
-            if path.is_file():
-                yield from _file(path, f"{self._source}/{path.relative_to(self._path).as_posix()}")
+            if not path.is_file():
+                continue
+            try:
+                yield from _file(path, f"{self._source}/{_legible(path.relative_to(self._path).as_posix())}")
+            except BadData as error:
+                unread = unread or error
+        if unread is not None:
+            raise unread
 
     def names(self) -> list[str] | None:
         return None
@@ -261,7 +276,7 @@ def _file(path: Path, source: str) -> Iterator[Found]:
 
 def _octets(path: Path) -> bytes:
     """The beginning of a file. Raises FileNotFoundError when it is no longer there."""
-    with _open(path, path.name) as file:
+    with _open(path, _legible(path.name)) as file:
         return file.read(LARGEST)
 
 
@@ -289,6 +304,12 @@ def _mark(file: BinaryIO, at: int) -> str:
 def _age(name: str) -> tuple[int, str]:
     first = name.partition(".")[0]
     return (int(first) if first.isascii() and first.isdigit() and len(first) < 20 else 0), name
+
+
+def _legible(name: str) -> str:
+    """A file's name as text on one line: it may hold octets that are none, and signs that a terminal obeys."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
 
 
 def _escaped(name: str) -> str:
