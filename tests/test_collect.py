@@ -472,6 +472,43 @@ def test_a_relay_that_takes_nothing_refuses_us_and_nobody_is_blamed(tmp_path: Pa
 # mailboxes, and who is sending meanwhile
 
 
+def test_where_most_of_a_mailing_comes_back_as_dead_nobody_is_suppressed_until_staff_believe_it(tmp_path: Path) -> None:
+    of = sent(tmp_path / "workspace", 40)
+    everybody = list(of.copies)
+    back = [of.put(f"{n}.eml", dsn(of.copies[each].sender, each)) for n, each in enumerate(everybody)]
+    of.world.run("suppressions", "add", everybody[0], "--reason", "asked by phone")
+    # half of them may be dead; one more is too many, and then it is true of none, those of an earlier run too
+    assert {row["effect"] for row in told(of, *back[1:21])["bounces"]} == {"suppressed"}
+    assert suppressed(of).keys() == set(everybody[:21])
+    done = of.world.run("collect", *back[21:30])
+    assert "held 9" in done.err
+    assert "warning: mailing 1: most of it came back as dead addresses" in done.err
+    assert suppressed(of) == {everybody[0]: "asked by phone"}
+    assert of.world.run("bounces", "--effect", "held").out.count("held") == 29
+    assert "gets what is sent to news" in of.world.run("why", everybody[1]).out
+    # a complaint is none of it, and a report is still heard once
+    told(of, of.put("c.eml", complaint(of.copies[everybody[1]].header)))
+    assert suppressed(of)[everybody[1]] == "complained"
+    assert effects(of, of.put("r.eml", dsn(of.copies[everybody[2]].sender, everybody[2], "5.1.2")))[0][2] == "repeated"
+    before = changed(of)
+    assert "28 addresses would be suppressed" in of.world.run("collect", "--believe", "1", "--dry-run").err
+    assert changed(of) == before
+    assert "28 addresses suppressed" in of.world.run("collect", "--believe", "1").err
+    assert suppressed(of).keys() == set(everybody[:30])
+    # what comes later of that mailing is believed as well
+    assert {row["effect"] for row in told(of, *back[30:])["bounces"]} == {"suppressed"}
+    of.world.audit(everybody)
+
+
+def test_a_mailing_is_held_the_same_in_one_run_and_over_lots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("broadcaster.collecting.MANY", 7)
+    of = sent(tmp_path / "workspace", 40)
+    back = [of.put(f"{n}.eml", dsn(copy.sender, each)) for n, (each, copy) in enumerate(of.copies.items())]
+    assert {row["effect"] for row in told(of, *back, "--dry-run")["bounces"]} == {"held"}
+    assert {row["effect"] for row in told(of, *back)["bounces"]} == {"held"}
+    assert suppressed(of) == {}
+
+
 def test_mailboxes_are_read_once_by_collect_and_run_which_is_quiet_when_nothing_came(june: Sent) -> None:
     assert june.world.run("run").err == ""
     assert "no such Maildir yet" in june.world.run("collect", status=65).err
@@ -639,6 +676,16 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(june: Sent) -> None:
 
 
 # poison, safety
+
+
+def test_a_dry_run_over_several_sources_tells_the_same(june: Sent) -> None:
+    files = [
+        june.put("1.eml", dsn(june.copies[P1].sender, P1)),
+        june.put("2.eml", dsn(june.copies[P1].sender, P1, "5.1.2")),
+    ]
+    wanted = [(P1, "hard", "suppressed"), (P1, "hard", "repeated")]
+    assert effects(june, *files, "--dry-run") == wanted
+    assert effects(june, *files) == wanted
 
 
 def test_what_cannot_be_read_is_set_aside_and_named_and_stops_nothing(june: Sent) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from broadcaster.db import Db
 from broadcaster.delivery import State
 from broadcaster.effect import Effect, Past
-from broadcaster.returns import Kind, Notice
+from broadcaster.returns import Action, Kind, Notice
 
 
 class Fate(IntEnum):
@@ -220,6 +220,58 @@ class Bounces:
         """Count nothing against an address that was heard so far. How many that were."""
         with self.db.atomic() as conn:
             return conn.execute("update bounce set counts = 0 where key = ? and counts = 1", (key,)).rowcount
+
+    def dead(self, mailing: int) -> int:
+        """How many copies of a mailing came back because the address is dead."""
+        row = self._conn.execute(
+            "select count(*) from bounce where mailing = ? and verdict = 'failed' and kind = 'hard'", (mailing,)
+        ).fetchone()
+        return int(row[0])
+
+    def hold(self, mailing: int) -> list[str]:
+        """Let no dead address of a mailing count: the keys of those that were suppressed for it."""
+        with self.db.atomic() as conn:
+            rows = conn.execute(
+                "select key from bounce where mailing = ? and verdict = 'failed' and kind = 'hard'"
+                " and effect = 'suppressed'",
+                (mailing,),
+            ).fetchall()
+            conn.execute(
+                "update bounce set effect = 'held', counts = 0 where mailing = ? and verdict = 'failed'"
+                " and kind = 'hard' and effect in ('suppressed', 'counted')",
+                (mailing,),
+            )
+            return [row[0] for row in rows]
+
+    def held(self, mailing: int) -> list[tuple[int, Entry]]:
+        """The rows of a mailing that are held, to be weighed again."""
+        rows = self._conn.execute(
+            "select id, source, kind, action, recipient, status, reason, words, at, delivery, key, sent from bounce"
+            " where mailing = ? and effect = 'held' order by id",
+            (mailing,),
+        )
+        return [
+            (
+                number,
+                Entry(
+                    source,
+                    Notice(Kind(kind), Action(action), recipient, (), status, reason, words),
+                    Effect.HELD,
+                    at,
+                    mailing,
+                    delivery,
+                    key,
+                    "failed",
+                    sent,
+                ),
+            )
+            for number, source, kind, action, recipient, status, reason, words, at, delivery, key, sent in rows
+        ]
+
+    def amend(self, row: int, entry: Entry) -> None:
+        """What follows of a row has changed."""
+        with self.db.atomic() as conn:
+            conn.execute("update bounce set effect = ?, counts = ? where id = ?", (entry.effect, entry.counts, row))
 
     def log(self, wanted: Wanted) -> Iterator[dict[str, Any]]:
         """Rows of the log, the newest first."""

@@ -18,7 +18,7 @@ from broadcaster.errors import BadData, BroadcasterError, ConfigError, MailboxUn
 from broadcaster.inbox import LARGEST, Found, Inbox, Place
 from broadcaster.reader import Poison
 from broadcaster.returns import Returned
-from broadcaster.weighing import weigh
+from broadcaster.weighing import brake, held, weigh
 
 if TYPE_CHECKING:
     from broadcaster.reader import Reader
@@ -83,14 +83,19 @@ def collect(
     read; nothing is moved. A mailbox that cannot be read does not keep the others from being read.
     """
     told = Collected()
+    waiting: list[_Read] | None = [] if trial is not None else None
     for inbox in inboxes:
         try:
-            _collect(scales, inbox, reader, told, trial, progress, until)
+            _collect(scales, inbox, reader, told, waiting, progress, until)
         except (MailboxUnavailable, ConfigError, BadData) as error:
             told.failures.append(error)
         finally:
             inbox.close()
-    if trial is None:
+    if trial is not None:
+        # of all mailboxes together: a second report of a copy may lie in another one
+        with trial():
+            _written(scales, waiting or [], told)
+    else:
         scales.bounces.forget(scales.now - keep)
     return told
 
@@ -100,19 +105,19 @@ def _collect(
     inbox: Inbox,
     reader: Reader,
     told: Collected,
-    trial: Callable[[], AbstractContextManager[None]] | None,
+    waiting: list[_Read] | None,
     progress: Callable[[str, int], None],
     until: float | None,
 ) -> None:
+    """One mailbox. In a trial, nothing is written down: what was read goes to those `waiting`."""
     bounces, number = scales.bounces, 0
     place = Place(*bounces.place(inbox.url)) if inbox.url else Place()
     known = bounces.known(inbox.url) if inbox.url else set()
-    waiting: list[_Read] = []
     for lot in _lots(inbox.messages(place, known)):
         number += len(lot)
         progress(inbox.name, number)
         reads = _read(scales, reader, lot)
-        if trial is not None:
+        if waiting is not None:
             waiting.extend(reads)
             continue
         with bounces.db.atomic(durable=True):
@@ -123,10 +128,7 @@ def _collect(
             bounces.read_to(inbox.url, lot[-1].after, [found.name for found in lot if found.after is None])
         if until is not None and scales.clock() > until:
             break
-    if trial is not None:
-        with trial():
-            _written(scales, waiting, told)
-    elif inbox.url and known and (there := inbox.names()) is not None:
+    if waiting is None and inbox.url and known and (there := inbox.names()) is not None:
         bounces.forget_gone(inbox.url, there)
 
 
@@ -190,6 +192,9 @@ def _written(scales: Scales, reads: Sequence[_Read], told: Collected) -> list[Fo
                 told.entries.extend(weigh(scales, says, found.source, message))
         if fate is Fate.UNDERSTOOD:
             ours.append(found)
+    if stopped := brake(scales, told.entries[begun:]):
+        # of lots before, too
+        told.entries = held(told.entries, stopped)
     # a mailing whose last doubt is settled so is finished
     for number in dict.fromkeys(entry.mailing for entry in told.entries[begun:] if entry.mailing):
         scales.ledger.finish_if_done(number, now)

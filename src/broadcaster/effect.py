@@ -20,6 +20,11 @@ ARRIVED: Final = 7 * DAY
 # up after five days
 EXPIRES: Final = 30 * DAY
 
+# so many copies of a mailing that come back as dead, and that share of what was handed over, are more likely a server
+# that is wrong than a list that is dead
+MANY: Final = 20
+SHARE: Final = 0.5
+
 # reasons that are about the message, our set-up or our speed: no person is charged with them, and staff must act
 OURS: Final = frozenset(
     {
@@ -45,6 +50,7 @@ class Effect(StrEnum):
     WARNED = "warned"  # it is about us: staff must mend something
     NOTED = "noted"  # nothing follows from it
     REPEATED = "repeated"  # a second report of one copy is no news
+    HELD = "held"  # most of its mailing came back as dead: staff must say whether that is true
     ADVICE = "advice"  # tied to no copy of ours, or to one of long ago: for staff to judge
 
 

@@ -15,7 +15,20 @@ from broadcaster import verdict
 from broadcaster.address import Address
 from broadcaster.bounces import Copy, Entry
 from broadcaster.delivery import About, Event, Reply, Stage, State, judge
-from broadcaster.effect import ARRIVED, EXPIRES, FAILED, OURS, TELLING, Effect, Past, Patience, failed, main
+from broadcaster.effect import (
+    ARRIVED,
+    EXPIRES,
+    FAILED,
+    MANY,
+    OURS,
+    SHARE,
+    TELLING,
+    Effect,
+    Past,
+    Patience,
+    failed,
+    main,
+)
 from broadcaster.errors import AddressError
 from broadcaster.links import Purpose
 from broadcaster.reasons import REASONS
@@ -199,6 +212,66 @@ def _with(entry: Entry, effect: Effect, key: str, *, counts: bool = False) -> En
     return replace(entry, effect=effect, key=key, counts=counts)
 
 
+# where most of a mailing came back as dead
+
+
+def brake(scales: Scales, entries: Sequence[Entry]) -> set[int]:
+    """The mailings of these entries of which most came back as dead: nobody is suppressed for them any more.
+
+    A server that has lost its list of users calls everybody unknown, for an hour: to believe that would end the list.
+    Inside a transaction.
+    """
+    stopped = {number for number in {each.mailing for each in entries} if number and _unlikely(scales, number)}
+    for number in stopped:
+        for key in scales.bounces.hold(number):
+            address = Address.parse(key)
+            barred = scales.roster.suppression(address)
+            # what somebody else said of that address stays
+            if barred is not None and barred.reason == "bounced" and barred.detail.startswith(f"mailing {number}:"):
+                scales.roster.lift(address)
+    return stopped
+
+
+def held(entries: Sequence[Entry], stopped: set[int]) -> list[Entry]:
+    """These entries as the log has them once those mailings are stopped."""
+    return [
+        replace(each, effect=Effect.HELD, counts=False)
+        if each.mailing in stopped
+        and each.notice.kind is Kind.HARD
+        and each.effect in (Effect.SUPPRESSED, Effect.COUNTED)
+        else each
+        for each in entries
+    ]
+
+
+def _unlikely(scales: Scales, number: int) -> bool:
+    """Whether so many copies of a mailing came back as dead that staff must say whether that is true."""
+    tally = scales.ledger.mailing(number).tally
+    failed = sum(tally.get(state, 0) for state in (State.BOUNCED, State.REJECTED))
+    gone = failed + sum(tally.get(state, 0) for state in (State.ACCEPTED, State.HANDED, State.IN_DOUBT))
+    # the tally is at hand, the log must be counted
+    if failed < MANY or failed <= gone * SHARE or scales.ledger.seen(_believed(number)) is not None:
+        return False
+    dead = scales.bounces.dead(number)
+    return dead >= MANY and dead > gone * SHARE
+
+
+def believe(scales: Scales, number: int) -> list[Entry]:
+    """Staff say that they are dead indeed: what was held of a mailing is done. Inside a transaction."""
+    scales.ledger.saw(_believed(number), scales.now)
+    done = []
+    for row, waits in scales.bounces.held(number):
+        person = scales.roster.find(Address.parse(waits.key)) if waits.key else None
+        entry = charged(scales, waits, person) if person is not None else replace(waits, effect=Effect.NOTED)
+        scales.bounces.amend(row, entry)
+        done.append(entry)
+    return done
+
+
+def _believed(number: int) -> str:
+    return f"believed {number}"
+
+
 # what relays said while sending
 
 
@@ -213,7 +286,8 @@ def weigh_refusals(scales: Scales) -> list[Entry]:
     while found := scales.bounces.refusals(after, LOT):
         after = found[-1].delivery
         with scales.ledger.db.atomic(durable=True):
-            entries.extend(_refused(scales, found))
+            lot = [*_refused(scales, found)]
+            entries = held([*entries, *lot], brake(scales, lot))
     return entries
 
 

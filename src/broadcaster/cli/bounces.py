@@ -44,8 +44,9 @@ def bounces(
     """Show what came back, the newest first: of whom, why, in whose words, and what we did.
 
     `suppressed`: not mailed any more; `left`: off the list of that copy; `counted`: towards being suppressed;
-    `warned`: it is about us, and staff must mend something; `repeated`: a second report of one copy; `advice`: tied to
-    no copy of ours, so that nobody was changed; `noted`: nothing follows from it.
+    `warned`: it is about us, and staff must mend something; `repeated`: a second report of one copy; `held`: most of
+    its mailing came back as dead, which staff must believe first; `advice`: tied to no copy of ours, so that nobody was
+    changed; `noted`: nothing follows from it.
 
     \b
     Examples:

@@ -22,16 +22,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1)
+@click.option("--believe", type=int, metavar="M", help="Read nothing; what was held of mailing M is true.")
 @dry_run_option
 @json_option
 @click.pass_obj
-def collect(house: House, sources: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+def collect(house: House, sources: tuple[str, ...], believe: int | None, dry_run: bool, as_json: bool) -> None:
     """Read returned mail: bounces, complaints, wishes to leave.
 
     A SOURCE is a Maildir, an mbox, a file with one message, a folder of such files, or - for standard input; without
     one, the mailboxes of [returns] are read. Nothing is deleted or marked, ordinary mail is left alone, and each
     message counts once, however often it is read. Only a report with a token of ours changes anybody: a dead address
     is suppressed, a complaint or a wish to leave is obeyed at once. All else is kept as advice: see `bounces`.
+    Where most of a mailing comes back as dead, nobody is suppressed until staff say that it is true (--believe).
 
     \b
     Examples:
@@ -39,13 +41,19 @@ def collect(house: House, sources: tuple[str, ...], dry_run: bool, as_json: bool
       broadcaster collect ~/Maildir returned.eml
       broadcaster collect - < message
       broadcaster collect --dry-run --json
+      broadcaster collect --believe 12
 
     \b
-    Exit statuses: 0 read; 65 a SOURCE cannot be read; 69 a mailbox cannot be read; 73 cannot write; 75 another process
-    reads the mailboxes; 78 configuration. What can be read is read in any case.
+    Exit statuses: 0 read; 2 wrong usage; 65 a SOURCE cannot be read, or no such mailing; 69 a mailbox cannot be read;
+    73 cannot write; 75 another process reads the mailboxes; 78 configuration. What can be read is read in any case.
     """
     from broadcaster.lock import Lock
 
+    if believe is not None:
+        if sources:
+            raise click.UsageError("--believe reads no SOURCE")
+        _believe(house, believe, dry_run=dry_run, as_json=as_json)
+        return
     inboxes = _named(house, sources) if sources else _configured(house)
     lock = Lock(house.workspace.collecting)
     # what is named is read by whoever names it: its digests are enough for two at once
@@ -87,6 +95,20 @@ def collected(
     progress.done()
     with tried(house.db, dry_run=dry_run):
         return told, refusals(house)
+
+
+def _believe(house: House, number: int, *, dry_run: bool, as_json: bool) -> None:
+    from broadcaster.effect import Effect
+    from broadcaster.weighing import believe
+
+    house.ledger.mailing(number)
+    with tried(house.db, dry_run=dry_run):
+        done = believe(house.scales, number)
+    if as_json:
+        dump({"mailing": number, "bounces": [shown(entry) for entry in done]})
+    gone = sum(entry.effect is Effect.SUPPRESSED for entry in done)
+    would = "would be " if dry_run else ""
+    say(f"mailing {number} is believed: {count(gone, 'address', 'addresses')} {would}suppressed")
 
 
 def refusals(house: House) -> list[Entry]:
@@ -184,6 +206,20 @@ def tell(told: Collected, refused: Sequence[Entry], *, dry_run: bool = False) ->
         )
     _warn(told.entries)
     _advise(told.entries)
+    _tell_held(told.entries)
+
+
+def _tell_held(entries: Sequence[Entry]) -> None:
+    """Mailings of which most came back as dead: nobody was changed, and somebody must look."""
+    from broadcaster.effect import Effect
+
+    numbers = Counter(entry.mailing for entry in entries if entry.effect is Effect.HELD)
+    for mailing, number in numbers.items():
+        warn(
+            f"mailing {mailing}: most of it came back as dead addresses ({number} now): nobody is suppressed for that",
+            f"a mail server may be wrong: see `broadcaster bounces --mailing {mailing}`; if they are dead indeed,"
+            f" `broadcaster collect --believe {mailing}`",
+        )
 
 
 def _advise(entries: Sequence[Entry]) -> None:
@@ -208,6 +244,7 @@ def tell_refused(refused: Sequence[Entry]) -> None:
     """What became of those whom relays refused while sending."""
     from broadcaster.effect import Effect
 
+    _tell_held(refused)
     gone = sum(entry.effect is Effect.SUPPRESSED for entry in refused)
     if gone:
         say(
