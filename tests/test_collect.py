@@ -591,6 +591,54 @@ def test_one_mailbox_that_cannot_be_read_keeps_no_other_from_being_read(june: Se
     june.world.run("collect", "imaps://elsewhere.example/INBOX", status=78)
 
 
+def test_a_mailbox_whose_password_nobody_tells_holds_up_neither_others_nor_what_is_due(june: Sent) -> None:
+    june.world.run("run")
+    file = june.world.root / "broadcaster.toml"
+    box = '{ url = "imaps://127.0.0.1:1/INBOX", user = "u", password_command = "exit 3" }'
+    file.write_text(file.read_text().replace('["maildir:returns"]', f'[{box}, "mbox:box"]'))
+    (june.world.root / "box").write_bytes(mbox(dsn(june.copies[P1].sender, P1).encode()))
+    done = june.world.run("collect", "--json", status=69)
+    assert [row["effect"] for row in done.json["bounces"]] == ["suppressed"]
+    assert "imaps://127.0.0.1:1/INBOX: the command that should tell the password failed" in done.err
+    # as one that is away: `run` goes on, and tells after an hour
+    assert june.world.run("run").err == ""
+
+
+def test_where_nothing_can_be_moved_all_is_read_and_moved_later(
+    june: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broadcaster.collecting.MANY", 1)
+    path = maildir(tmp_path / "box", *(dsn(june.copies[each].sender, each).encode() for each in (P1, P2, P3)))
+
+    def read() -> Any:
+        with House(june.world.root) as of, Reader() as reader:
+            return collect(of.scales, [Maildir("maildir:box", path, move=True)], reader, keep=DAY)
+
+    with monkeypatch.context() as patched:
+
+        def refused(*_: Any) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        patched.setattr(Path, "rename", refused)
+        found = read()
+    assert [entry.effect for entry in found.entries] == ["suppressed"] * 3
+    assert "maildir:box: what is understood cannot be moved to cur: permission denied" in str(found.failures[0])
+    found = read()
+    assert (found.messages, found.failures, len(list((path / "cur").iterdir()))) == (0, [], 3)
+
+
+def test_the_log_says_to_whom_it_was_done_and_not_only_whom_a_report_names(june: Sent) -> None:
+    (row,) = told(june, june.put("1.eml", dsn(june.copies[P1].sender, P2)))["bounces"]
+    assert (row["recipient"], row["effect"]) == (P2, "suppressed")
+    assert suppressed(june).keys() == {P1}
+    assert f"{P1} (as {P2})" in june.world.run("bounces").out
+    (row,) = june.world.run("bounces", "--json").json
+    assert (row["recipient"], row["address"]) == (P2, P1)
+    assert f"suppressed ({P1})" in june.world.run("why", P2).out
+    assert f"suppressed ({P1})" not in june.world.run("why", P1).out
+    assert f",suppressed,{P1}," in june.world.run("bounces", "--since", "0001-01-01", "--csv").out
+
+
 def test_cron_hears_of_a_mailbox_that_is_away_after_an_hour(june: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("P", "secret")
     file = june.world.root / "broadcaster.toml"

@@ -286,7 +286,8 @@ class Bounces:
             wanted._asdict(),
         )
         for row in rows:
-            yield dict(zip(_COLUMNS, row, strict=True))
+            found = dict(zip(_COLUMNS, row, strict=True))
+            yield {**found, "address": found["key"]}
 
     def tally(self, mailing: int) -> Mapping[str, int]:
         """What came back of a mailing, by kind; each copy once."""

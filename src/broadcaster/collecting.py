@@ -113,6 +113,7 @@ def _collect(
     bounces, number = scales.bounces, 0
     place = Place(*bounces.place(inbox.url)) if inbox.url else Place()
     known = bounces.known(inbox.url) if inbox.url else set()
+    unmoved: ConfigError | None = None
     for lot in _lots(inbox.messages(place, known)):
         number += len(lot)
         progress(inbox.name, number)
@@ -122,12 +123,18 @@ def _collect(
             continue
         with bounces.db.atomic(durable=True):
             ours = _written(scales, reads, told)
-        for found in ours:
-            inbox.understood(found)
-        if inbox.url:
+        try:
+            for found in ours if unmoved is None else ():
+                inbox.understood(found)
+        except ConfigError as error:
+            unmoved = error
+        # what could not be moved is given again, known, and moved when that can be done
+        if inbox.url and unmoved is None:
             bounces.read_to(inbox.url, lot[-1].after, [found.name for found in lot if found.after is None])
         if until is not None and scales.clock() > until:
             break
+    if unmoved is not None:
+        raise unmoved
     if waiting is None and inbox.url and known and (there := inbox.names()) is not None:
         bounces.forget_gone(inbox.url, there)
 

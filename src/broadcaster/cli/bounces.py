@@ -15,7 +15,7 @@ from broadcaster.cli.say import clip, json_option, moment, say, table
 if TYPE_CHECKING:
     from broadcaster.bounces import Wanted
 
-COLUMNS = ("at", "recipient", "mailing", "kind", "action", "status", "reason", "effect", "words", "source")
+COLUMNS = ("at", "recipient", "mailing", "kind", "action", "status", "reason", "effect", "address", "words", "source")
 # of the words of the other side, on a terminal
 WORDS = 60
 
@@ -131,7 +131,10 @@ def _moment(house: House, text: str) -> int:
         raise click.BadParameter(
             f"{text!r} is no time: write it like 3d, 12h or 2026-05-04", param_hint="--since"
         ) from None
-    return int((when if when.tzinfo else when.replace(tzinfo=ZoneInfo(zone) if zone else None)).timestamp())
+    try:
+        return int((when if when.tzinfo else when.replace(tzinfo=ZoneInfo(zone) if zone else None)).timestamp())
+    except (ValueError, OverflowError):
+        return 0  # before there were seconds to count
 
 
 def _table(house: House, rows: Iterator[dict[str, Any]]) -> None:
@@ -139,7 +142,7 @@ def _table(house: House, rows: Iterator[dict[str, Any]]) -> None:
     found = [
         (
             moment(row["at"], zone),
-            clip(row["recipient"], 40),
+            clip(whom(row), 80),
             row["mailing"] or "",
             row["kind"].replace("_", " "),
             row["status"],
@@ -152,6 +155,12 @@ def _table(house: House, rows: Iterator[dict[str, Any]]) -> None:
     table(["when", "recipient", "mailing", "kind", "status", "reason", "done", "words"], found)
     if not found:
         say("nothing came back")
+
+
+def whom(row: dict[str, Any]) -> str:
+    """Whom a report names; and whose copy it was of, where that is somebody else: to them was done what was done."""
+    named, ours = str(row["recipient"]), row["address"]
+    return f"{ours} (as {named})" if ours and ours != named.lower() else named
 
 
 def _csv(house: House, rows: Iterator[dict[str, Any]]) -> None:

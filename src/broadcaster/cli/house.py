@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from broadcaster.links import Signer
     from broadcaster.mailing import Mailing
     from broadcaster.mark import Mark
-    from broadcaster.relay import Relay
+    from broadcaster.relay import Relay, Secret
     from broadcaster.roster import Roster
     from broadcaster.sending import Hands
     from broadcaster.transports import Transport
@@ -159,12 +159,21 @@ class House:
         if of.kind == "imaps":
             from broadcaster.inbox.imap import Imap
 
-            secret = functools.partial(self.workspace.secret, of.secret) if of.secret is not None else None
+            secret = functools.partial(self._password, of, of.secret) if of.secret is not None else None
             return Imap(of, secret, str(self.workspace.root))
         from broadcaster.inbox.files import Maildir, Mbox
 
         path = self.workspace.root / of.path
         return Maildir(of.url, path, move=bool(of.move_to)) if of.kind == "maildir" else Mbox(of.url, path)
+
+    def _password(self, of: Mailbox, secret: Secret) -> str:
+        """A mailbox whose password nobody tells is away, and holds up nothing else."""
+        from broadcaster.errors import MailboxUnavailable, RelayUnavailable
+
+        try:
+            return self.workspace.secret(secret)
+        except RelayUnavailable as error:
+            raise MailboxUnavailable(error.message, where=of.url) from None
 
     def engine(self, courier: Courier) -> LocalEngine[Consignment]:
         """The local engine over all relays of the configuration."""

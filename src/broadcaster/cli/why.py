@@ -51,7 +51,7 @@ def _returned(house: House, wanted: Address) -> list[dict[str, Any]]:
     """What came back of mail to this address, the newest first."""
     from broadcaster.bounces import Wanted
 
-    names = ("at", "mailing", "kind", "action", "status", "reason", "words", "effect", "source")
+    names = ("at", "mailing", "kind", "action", "status", "reason", "words", "effect", "source", "address")
     return [{name: row[name] for name in names} for row in house.bounces.log(Wanted(key=wanted.key))]
 
 
@@ -68,7 +68,8 @@ def _came_back(house: House, wanted: Address) -> None:
                 row["kind"].replace("_", " "),
                 row["status"],
                 row["reason"].replace("_", " "),
-                row["effect"],
+                # an address may be named in a report of somebody else's copy
+                row["effect"] + (f" ({row['address']})" if row["address"] not in (None, wanted.key) else ""),
                 row["words"][:120],
             )
             for row in rows

@@ -17,7 +17,7 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO, Final
 
-from broadcaster.errors import BadData, CannotWrite, ConfigError, NotFound
+from broadcaster.errors import BadData, ConfigError, NotFound
 from broadcaster.inbox import LARGEST, Found, Place
 
 # what begins a message in an mbox: nobody writes such a line into a letter
@@ -70,7 +70,9 @@ class Maildir:
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise CannotWrite((error.strerror or str(error)).lower(), where=self.url) from None
+            raise ConfigError(
+                f"what is understood cannot be moved to cur: {(error.strerror or str(error)).lower()}", where=self.url
+            ) from None
 
     def close(self) -> None:
         pass
