@@ -560,6 +560,15 @@ def test_one_file_that_cannot_be_read_keeps_no_other_from_being_read(june: Sent,
     assert "2.eml: " in str(failure)
 
 
+def test_a_file_whose_octets_cannot_be_had_is_named_and_the_rest_read(june: Sent, tmp_path: Path) -> None:
+    path = maildir(tmp_path / "box", dsn(june.copies[P1].sender, P1).encode())
+    # opens like a file, and fails to be read like one on a worn-out disk
+    (path / "new" / "1.x.host").symlink_to("/proc/self/mem")
+    done = june.world.run("collect", str(path), "--json", status=65)
+    assert [row["effect"] for row in done.json["bounces"]] == ["suppressed"]
+    assert "1.x.host: input/output error" in done.err
+
+
 def test_a_name_that_is_no_text_is_read_and_shown_like_any_other(june: Sent, tmp_path: Path) -> None:
     path = maildir(tmp_path / "Maildir", dsn(june.copies[P1].sender, P1).encode())
     (path / "new" / "1000.x.host").rename(path / "new" / os.fsdecode(b"1000.\xff\x1b[31m"))

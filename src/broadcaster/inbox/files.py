@@ -268,8 +268,7 @@ def _split(file: IO[bytes] | _Ahead, start: int, stop: int) -> Iterator[tuple[in
 
 
 def _file(path: Path, source: str) -> Iterator[Found]:
-    with _open(path, source) as file:
-        octets = file.read(LARGEST)
+    octets = _beginning(path, source)
     if _FROM.match(octets):
         yield from (each._replace(after=None) for each in Mbox("", path, source).messages(Place(), ()))
     else:
@@ -278,8 +277,16 @@ def _file(path: Path, source: str) -> Iterator[Found]:
 
 def _octets(path: Path) -> bytes:
     """The beginning of a file. Raises FileNotFoundError when it is no longer there."""
-    with _open(path, _legible(path.name)) as file:
-        return file.read(LARGEST)
+    return _beginning(path, _legible(path.name))
+
+
+def _beginning(path: Path, where: str) -> bytes:
+    with _open(path, where) as file:
+        try:
+            return file.read(LARGEST)
+        except OSError as error:
+            # a disk that is worn out, a server of files that is away
+            raise BadData((error.strerror or str(error)).lower(), where=where) from None
 
 
 def _open(path: Path, where: str) -> BinaryIO:
