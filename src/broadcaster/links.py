@@ -1,9 +1,9 @@
 """Signed tokens, and what carries them: leave links, return paths and Message-IDs.
 
-A token is the delivery's id and a MAC that binds it to one purpose, so that a leave link shown
-to a stranger is no proof of a bounce. It is base32 in small letters: some relays fold the case of
-local parts, and the longest token with a short name before it fits in 64 octets (RFC 5321 §4.5.3.1.1).
-Nothing in it names a person; leave links never expire.
+A token is the delivery's id and a MAC that binds it to one purpose: a leave link is no return path. Whoever holds
+a copy holds its tokens, and can report that one copy as returned; nobody else can. It is base32 in small letters:
+some relays fold the case of local parts, and the longest token with a short name before it fits in 64 octets
+(RFC 5321 §4.5.3.1.1). Nothing in it names a person; leave links never expire.
 """
 
 from __future__ import annotations
