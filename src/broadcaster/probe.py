@@ -143,9 +143,10 @@ def _status(link: str, verb: str, allowed: Callable[[str], bool], patience: floa
     port = parts.port or (443 if secure else 80)
     raw = socket.create_connection((_resolved(host, port, allowed), port), timeout=patience)
     # a server that sends a letter a second is never silent
-    late = threading.Timer(patience, lambda: _hang_up(raw))
-    late.daemon = True
-    late.start()
+    late = threading.Event()
+    timer = threading.Timer(patience, lambda: _hang_up(raw, late))
+    timer.daemon = True
+    timer.start()
     try:
         if secure:
             raw = ssl.create_default_context().wrap_socket(raw, server_hostname=host)
@@ -156,15 +157,16 @@ def _status(link: str, verb: str, allowed: Callable[[str], bool], patience: floa
         answer = connection.getresponse()
         return answer.status, _utf8(answer.getheader("Location") or "")
     except (OSError, http.client.HTTPException, ValueError):
-        if late.finished.is_set():
+        if late.is_set():
             raise TimeoutError from None
         raise
     finally:
-        late.cancel()
+        timer.cancel()
         raw.close()
 
 
-def _hang_up(connection: socket.socket) -> None:
+def _hang_up(connection: socket.socket, late: threading.Event) -> None:
+    late.set()  # first: who reads wakes up at once, and asks why
     with suppress(OSError):
         # of the socket below TLS, which another thread is reading
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
