@@ -18,10 +18,10 @@ from tests.test_house import rooms as room
 from broadcaster import delivery, errors, mailing
 from broadcaster.cli import COMMANDS, broadcaster
 from broadcaster.cli.house import House
-from broadcaster.db import SCHEMA
 from broadcaster.notice import Kind
 from broadcaster.reasons import REASONS
 from broadcaster.rules import RULES
+from broadcaster.schema import SCHEMA
 
 PAGES = Path(__file__).parent / "reference"
 WIDTH = 100

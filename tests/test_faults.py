@@ -26,8 +26,9 @@ import pytest
 
 from broadcaster.address import Address
 from broadcaster.cli.house import House
-from broadcaster.db import SCHEMA, open_database
+from broadcaster.db import open_database
 from broadcaster.errors import CannotWrite
+from broadcaster.schema import SCHEMA
 from broadcaster.transports.smtp import Timeouts
 from tests.conftest import CONFIG, Ran
 from tests.lab.failing import Fault, statement

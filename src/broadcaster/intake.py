@@ -15,7 +15,7 @@ from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
 
-from broadcaster.db import Db
+from broadcaster.db import LAST_GIVEN, Db
 from broadcaster.sheet import Person, Spoilt
 from broadcaster.subscriber import MailingList
 
@@ -257,7 +257,7 @@ class Intake:
 
     def _insert(self, now: int) -> None:
         """Those whom nobody knew. Their ids follow the file, and so does the order they are mailed in."""
-        base = self._conn.execute("select coalesce(max(id), 0) from subscriber").fetchone()[0]
+        base = self._conn.execute(LAST_GIVEN).fetchone()[0]
         self._conn.execute(
             "update temp.compared set subscriber = ? + id where subscriber is null and verdict = 0", (base,)
         )

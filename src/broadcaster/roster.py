@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import Any
 
 from broadcaster.address import Address, look_alikes
-from broadcaster.db import Db, damaged
+from broadcaster.db import LAST_GIVEN, Db, damaged
 from broadcaster.errors import BadData, NotAllowed, NotFound
 from broadcaster.subscriber import MailingList, Subscriber
 
@@ -281,8 +281,9 @@ class Roster:
                 )
             conn.execute("delete from suppression where key = ?", (address.key,))
             conn.execute(
-                "insert into subscriber (key, address, created, changed) values (?, ?, ?, ?) on conflict do nothing",
-                (address.key, str(address), now, now),
+                "insert into subscriber (id, key, address, created, changed) values (? + 1, ?, ?, ?, ?)"
+                " on conflict do nothing",
+                (conn.execute(LAST_GIVEN).fetchone()[0], address.key, str(address), now, now),
             )
             found = self.known(str(address))
             changed = self._write(found, details)

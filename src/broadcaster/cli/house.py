@@ -71,7 +71,7 @@ class House:
 
         # a workspace that cannot be read is reported before a database is made in it
         _ = self.config
-        return open_database(self.workspace.database)
+        return open_database(self.workspace.database, who=self.who)
 
     def blamed(self, error: Exception) -> BroadcasterError | None:
         """What is wrong with the database, where that may be why something failed that should not."""
