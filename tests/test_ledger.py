@@ -92,7 +92,7 @@ def test_a_crash_gives_back_what_was_not_handed_and_doubts_the_rest(ledger: Ledg
     of = enrolled(ledger)
     slips = claimed(ledger, of, 5)
     ledger.record(slips[:2], [])
-    assert ledger.recover(rebooted=False) == (3, 2)
+    assert ledger.recover(0, rebooted=False) == (3, 2)
     assert ledger.mailing(of.id).tally == {State.PENDING: 8, State.IN_DOUBT: 2}
     assert ledger.doubtful(of.id) == [slips[0].id, slips[1].id]
 
@@ -100,7 +100,7 @@ def test_a_crash_gives_back_what_was_not_handed_and_doubts_the_rest(ledger: Ledg
 def test_a_power_cut_doubts_all_that_was_claimed(ledger: Ledger) -> None:
     of = enrolled(ledger)
     claimed(ledger, of, 5)
-    assert ledger.recover(rebooted=True) == (0, 5)
+    assert ledger.recover(0, rebooted=True) == (0, 5)
 
 
 def test_what_is_deferred_comes_when_it_is_due_and_not_before(ledger: Ledger) -> None:
@@ -232,7 +232,7 @@ class Sums(RuleBasedStateMachine):
 
     @rule(rebooted=st.booleans())
     def crash(self, rebooted: bool) -> None:
-        self.ledger.recover(rebooted=rebooted)
+        self.ledger.recover(0, rebooted=rebooted)
         self.hands.clear()
 
     @invariant()

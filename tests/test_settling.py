@@ -42,7 +42,7 @@ def doubted(tmp_path: Path) -> Place:
         house.ledger.shift(of.id, found, Event.CLAIM)
         house.mark.count(of.id, found[-1], house.now)
         house.ledger.shift(of.id, found, Event.HAND)
-        house.ledger.recover(rebooted=False)
+        house.ledger.recover(house.now, rebooted=False)
     return place
 
 

@@ -326,7 +326,7 @@ def begin(ledger: Ledger, config: Config, number: int, now: int) -> Mailing:
                 f"mailing {number} was begun as {kind}, and the relays say otherwise now",
                 hint=f"`broadcaster cancel {number}`, or set the relays as they were",
             )
-        ledger.rehearse(number, config.rehearsal)
+        ledger.rehearse(number, config.rehearsal, now)
     if of.state is m.State.PAUSED:
         why = f" ({of.reason})" if of.reason else ""
         raise NotAllowed(f"mailing {number} is paused{why}", hint=f"`broadcaster resume {number}` lets it go on")
@@ -382,10 +382,11 @@ def _inherit(ledger: Ledger, config: Config, now: int, mark: Mark, named: Sequen
         rebooted = before is not None and (not boot or before[2] != boot)
         ledger.name_sender(os.getpid(), socket.gethostname(), boot, now)
         restored = _restored(ledger, mark, marks, now, named)
-        back, doubt = ledger.recover(rebooted=rebooted)
+        back, doubt = ledger.recover(now, rebooted=rebooted)
         if config.safety.in_doubt == "resend":
             for number in ledger.resendable():
-                ledger.shift(number, ledger.doubtful(number), Event.RESEND)
+                if again := ledger.shift(number, ledger.doubtful(number), Event.RESEND):
+                    ledger.db.note("mailing resolve", now, mailing=number, how="resend", settled=again, by="settings")
     return replace(restored, back=back, doubt=doubt)
 
 
@@ -409,6 +410,8 @@ def _restored(ledger: Ledger, mark: Mark, marks: Marks, now: int, named: Sequenc
         restored[stamp.mailing] = sum(
             ledger.shift(stamp.mailing, ids, Event.RESTORE) for ids in mark.perhaps_sent(stamp)
         )
+        if doubt := restored[stamp.mailing]:
+            ledger.db.note("mailing recover", now, mailing=stamp.mailing, restored=doubt)
         if stamp.mailing not in named:
             _hold_back(ledger, ledger.mailing(stamp.mailing), now)
     mark.catch_up(marks.stamps)
@@ -422,7 +425,8 @@ def _hold_back(ledger: Ledger, of: Mailing, now: int) -> None:
     if of.state in (m.State.READY, m.State.SCHEDULED, m.State.HELD):
         of = ledger.move(of.id, m.Event.START, now)
     if of.state is m.State.SENDING:
-        ledger.move(of.id, m.Event.PAUSE, now, "this database is older than the last sending: see what is in doubt")
+        why = "this database is older than the last sending: see what is in doubt"
+        ledger.move(of.id, m.Event.PAUSE, now, why, by="restore")
 
 
 def forgotten(ledger: Ledger, mark: Mark, slug: str) -> Stamp | None:
@@ -492,8 +496,10 @@ def resume(ledger: Ledger, number: int, now: int) -> Mailing:
 
 def cancel(ledger: Ledger, number: int, who: str, now: int) -> Mailing:
     """Whoever has not got it will not. What is on a wire this moment ends as it ends."""
-    of = ledger.mailing(number)
-    if of.state is not m.State.CANCELLED:
-        ledger.move(number, m.Event.CANCEL, now, f"by {who}")
-    ledger.close(of, Event.CANCEL)
+    # together: who is killed in between would leave a cancelled mailing with people who wait
+    with ledger.db.atomic(durable=True):
+        of = ledger.mailing(number)
+        closed = ledger.close(of, Event.CANCEL)
+        if of.state is not m.State.CANCELLED:
+            ledger.move(number, m.Event.CANCEL, now, f"by {who}", open=closed)
     return ledger.mailing(number)

@@ -139,6 +139,7 @@ class Db:
                 "select 1 from (select titles as text from list union all select fields from subscriber"
                 " union all select figures from import union all select rule from mailing"
                 " union all select left_out from mailing union all select template from part"
+                " union all select details from audit"
                 " union all select state from pace) where not json_valid(text)"
             ).fetchone():
                 return "text that is no JSON"

@@ -43,6 +43,7 @@ def enrol(
                 for file in enclosed(rows):
                     roll.enclosed(file)
                     _enclose(conn, number, file)
+        digest = roll.seal(draft.content, draft.rule, draft.window)
         conn.execute(
             "insert into mailing (id, statement, state, digest, content, rule, left_out, audience, first, last,"
             " rehearsal, created, who, due, due_words, expires, changed)"
@@ -51,7 +52,7 @@ def enrol(
                 number,
                 draft.statement,
                 m.State.READY if draft.window.due is None else m.State.SCHEDULED,
-                roll.seal(draft.content, draft.rule, draft.window),
+                digest,
                 draft.content,
                 draft.rule.to_json(),
                 json.dumps({reason: n for reason, n in left_out.items() if n}),
@@ -73,6 +74,15 @@ def enrol(
             [(number, part.number, part.language, part.template) for part in draft.parts],
         )
         conn.executemany("insert or ignore into content values (?, ?)", list(draft.files.items()))
+        db.note(
+            "mailing prepare",
+            now,
+            mailing=number,
+            audience=audience.number,
+            lists=draft.rule.lists,
+            rehearsal=draft.rehearsal,
+            digest=digest,
+        )
     return number
 
 

@@ -214,17 +214,10 @@ class Intake:
         now, into = self._now(), self._into.id
         with self.db.atomic(durable=True) as conn:
             figures = self.compare()
+            told = {name: getattr(figures, name) for name in figures.__slots__}
             number = conn.execute(
                 "insert into import (list, file, digest, at, who, consent, figures) values (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    into,
-                    file,
-                    digest,
-                    now,
-                    who,
-                    consent,
-                    json.dumps({f: getattr(figures, f) for f in figures.__slots__}),
-                ),
+                (into, file, digest, now, who, consent, json.dumps(told)),
             ).lastrowid
             assert number is not None
             conn.executemany("insert or ignore into field (name) values (?)", [(name,) for name in self._names])
@@ -241,6 +234,7 @@ class Intake:
                 " select subscriber, ?, ?, 'import', '', ? from temp.compared where verdict = 0",
                 (into, now, number),
             )
+            self.db.note("subscriber import", now, on=into, intake=number, **told)
         return number, figures
 
     def _update(self, now: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -100,9 +100,10 @@ class Ledger:
         except (KeyError, TypeError, ValueError):
             raise damaged(self.db.path, f"mailing {row[0]} cannot be read") from None
 
-    def move(self, number: int, event: m.Event, now: int, reason: str = "") -> Mailing:
+    def move(self, number: int, event: m.Event, now: int, reason: str = "", **details: Any) -> Mailing:
         """Move a mailing by its table. Raises NotAllowed where the table has no such move.
 
+        `details` are for the audit log; `reason`, which may quote a relay, is not.
         On the disk: who was told that it is paused must not find it sent after a power cut.
         """
         with self.db.atomic(durable=True) as conn:
@@ -116,6 +117,7 @@ class Ledger:
                 " changed = max(?, coalesce((select since from sender), 0)) where id = ?",
                 (end, reason, now, number),
             )
+            self.db.note(f"mailing {event.name.lower()}", now, mailing=number, **details)
         return self.mailing(number)
 
     def state(self, number: int) -> m.State:
@@ -130,10 +132,11 @@ class Ledger:
                 (now, number),
             )
 
-    def rehearse(self, number: int, rehearsal: bool) -> None:
+    def rehearse(self, number: int, rehearsal: bool, now: int) -> None:
         """Whether what is sent of it is a rehearsal: fixed when the first of it is sent."""
         with self.db.atomic() as conn:
             conn.execute("update mailing set rehearsal = ? where id = ?", (rehearsal, number))
+            self.db.note("mailing rehearse", now, mailing=number, rehearsal=rehearsal)
 
     def finish_if_done(self, number: int, now: int) -> Mailing:
         """Finished is what has nothing open."""
@@ -340,24 +343,26 @@ class Ledger:
         if after is State.REJECTED and isinstance(outcome.answer, Reply):
             conn.execute("insert or replace into refusal values (?, ?)", (slip.id, outcome.answer.stage))
 
-    def recover(self, *, rebooted: bool) -> tuple[int, int]:
+    def recover(self, now: int, *, rebooted: bool) -> tuple[int, int]:
         """After a crash, with the lock in hand: claimed → pending (nothing was sent), handed → in doubt.
 
         After a reboot the marks of handing may be lost: claimed → in doubt too. Returns (back to pending, in doubt).
         """
-        back = doubt = 0
+        found: dict[int, Counter[str]] = defaultdict(Counter)
         with self.db.atomic() as conn:
             for number, before in conn.execute(
                 "select mailing, state from tally where state in (1, 2) and number > 0"
             ).fetchall():
-                found = self._in_state(number, before)
+                ids = self._in_state(number, before)
                 if before == State.CLAIMED and not rebooted:
-                    back += self.shift(number, found, Event.MISS)
+                    found[number]["back"] += self.shift(number, ids, Event.MISS)
                 else:
-                    doubt += self.shift(number, found, Event.LOSE)
-                    self._attempted(conn, number, found)
+                    found[number]["doubt"] += self.shift(number, ids, Event.LOSE)
+                    self._attempted(conn, number, ids)
+            for number, moved in found.items():
+                self.db.note("mailing recover", now, mailing=number, **moved)
             self.close_cancelled()
-        return back, doubt
+        return sum(moved["back"] for moved in found.values()), sum(moved["doubt"] for moved in found.values())
 
     @staticmethod
     def _attempted(conn: sqlite3.Connection, number: int, ids: Sequence[int]) -> None:

@@ -29,6 +29,8 @@ PERSON = "select id, address, name, language, timezone, fields from subscriber"
 
 # A person with this reason left all lists of their own will; every other reason is something else that bars them.
 LEFT_ALL = "left"
+# the reasons with a meaning; staff may write others
+REASONS = (LEFT_ALL, "complained", "bounced")
 
 
 class Standing(IntEnum):
@@ -140,7 +142,9 @@ class Roster:
                     "insert into list (name, list_id, titles, created) values (?, ?, ?, ?)",
                     (name, list_id, _json(titles), self.now()),
                 )
-        return self.list(name)
+            made = self.list(name)
+            self.db.note("list create", self.now(), on=made.id, again=row is not None)
+        return made
 
     def edit_list(self, of: MailingList, titles: Mapping[str, str]) -> MailingList:
         """Set titles by language; an empty title takes that one away. The name and the List-Id never change.
@@ -151,7 +155,9 @@ class Roster:
         with self.db.atomic(durable=True) as conn:
             now = self.list(of.name).titles
             merged = {tag: title for tag, title in {**now, **titles}.items() if title}
-            conn.execute("update list set titles = ? where id = ?", (_json(merged), of.id))
+            if changed := sum(now.get(tag) != merged.get(tag) for tag in now.keys() | merged):
+                conn.execute("update list set titles = ? where id = ?", (_json(merged), of.id))
+                self.db.note("list edit", self.now(), on=of.id, titles=changed)
         return self.list(of.name)
 
     def delete_list(self, of: MailingList) -> int:
@@ -162,6 +168,7 @@ class Roster:
                 (Standing.REMOVED, self.now(), of.id, Standing.ACTIVE),
             ).rowcount
             conn.execute("update list set deleted = ? where id = ?", (self.now(), of.id))
+            self.db.note("list delete", self.now(), on=of.id, removed=gone)
         return gone
 
     # people
@@ -286,13 +293,15 @@ class Roster:
                 (conn.execute(LAST_GIVEN).fetchone()[0], address.key, str(address), now, now),
             )
             found = self.known(str(address))
-            changed = self._write(found, details)
+            changed = self._write(found, details)[0]
             before = conn.execute(
                 "select state from subscription where list = ? and subscriber = ?", (to.id, found.id)
             ).fetchone()
             self._stand(found.id, to.id, Standing.ACTIVE)
             self._record(found.id, to.id, "add", consent)
-        return changed, before != (Standing.ACTIVE,)
+            new = before != (Standing.ACTIVE,)
+            self.db.note("subscriber add", now, subscriber=found.id, on=to.id, new=new, lifted=barred is not None)
+        return changed, new
 
     def edit(
         self, of: Subscriber, details: Details, *, address: Address | None = None, drop: Iterable[str] = ()
@@ -303,7 +312,7 @@ class Roster:
         address would lift what their own word, a complaint or a bounce has put there.
         """
         with self.db.atomic(durable=True) as conn:
-            of = self.known(of.address)
+            of, changed = self.known(of.address), list[str]()
             if address is not None and str(address) != of.address:
                 other = self.find(address)
                 if other is not None and other.id != of.id:
@@ -312,13 +321,18 @@ class Roster:
                 if barred is not None and (other is None or other.id != of.id):
                     raise NotAllowed(f"{of.address} must not be mailed ({barred.reason}): its address cannot change")
                 conn.execute(
-                    "update subscriber set key = ?, address = ? where id = ?", (address.key, str(address), of.id)
+                    "update subscriber set key = ?, address = ?, changed = ? where id = ?",
+                    (address.key, str(address), self.now(), of.id),
                 )
                 of = self.known(str(address))
-            return self._write(of, details, drop)
+                changed.append("address")
+            after, fields = self._write(of, details, drop)
+            if changed := [*changed, *fields]:
+                self.db.note("subscriber edit", self.now(), subscriber=of.id, fields=changed)
+        return after
 
-    def _write(self, of: Subscriber, details: Details, drop: Iterable[str] = ()) -> Subscriber:
-        """Lay details over a person; `changed` moves only when something did."""
+    def _write(self, of: Subscriber, details: Details, drop: Iterable[str] = ()) -> tuple[Subscriber, Sequence[str]]:
+        """Lay details over a person; the names of what that changed. `changed` moves only when something did."""
         gone = set(drop)
         fields = {**of.fields, **(details.fields or {})}
         after = Subscriber(
@@ -329,40 +343,56 @@ class Roster:
             details.timezone or ("" if "timezone" in gone else of.timezone),
             {name: value for name, value in fields.items() if value and name not in gone},
         )
-        self._conn.executemany("insert or ignore into field (name) values (?)", [(name,) for name in after.fields])
-        self._conn.execute(
-            "update subscriber set name = ?, language = ?, timezone = ?, fields = ?, changed = ? where id = ?",
-            (after.name, after.language, after.timezone, _json(after.fields), self.now(), of.id),
-        )
-        return after
+        before, now = of.values(), after.values()
+        changed = [name for name in now | before if before.get(name) != now.get(name)]
+        if changed:
+            self._conn.executemany("insert or ignore into field (name) values (?)", [(name,) for name in after.fields])
+            self._conn.execute(
+                "update subscriber set name = ?, language = ?, timezone = ?, fields = ?, changed = ? where id = ?",
+                (after.name, after.language, after.timezone, _json(after.fields), self.now(), of.id),
+            )
+        return after, changed
 
     def remove(self, of: Subscriber, lists: Iterable[MailingList], why: str) -> Sequence[str]:
         """Take a person off lists on the staff's word; the names of those they were on. A file may bring them back."""
-        return self._off(of, lists, Standing.REMOVED, "remove", why)
+        with self.db.atomic(durable=True):
+            gone = self._off(of, lists, Standing.REMOVED, "remove", why)
+            if gone:
+                self.db.note("subscriber remove", self.now(), subscriber=of.id, lists=[*gone])
+        return [*gone.values()]
 
-    def leave(self, of: Subscriber, lists: Iterable[MailingList], why: str) -> Sequence[str]:
-        """They asked to leave these lists; the names of those they had not left before. No file brings them back."""
-        return self._off(of, lists, Standing.LEFT, "leave", why)
+    def leave(
+        self, of: Subscriber, lists: Iterable[MailingList], why: str, *, mailing: int | None = None
+    ) -> Sequence[str]:
+        """They asked to leave these lists; the names of those they had not left before. No file brings them back.
+
+        `mailing`: the one that they answered.
+        """
+        with self.db.atomic(durable=True):
+            gone = self._off(of, lists, Standing.LEFT, "leave", why)
+            if gone:
+                self.db.note("subscriber unsubscribe", self.now(), subscriber=of.id, mailing=mailing, lists=[*gone])
+        return [*gone.values()]
 
     def leave_all(self, of: Subscriber, why: str) -> None:
         """They asked to leave: every list there is, and every list to come."""
         with self.db.atomic(durable=True):
-            self.leave(of, self.lists(), why)
-            address = Address.parse(of.address)
-            if self.suppression(address) is None:
-                self.suppress(address, LEFT_ALL, why)
+            gone = self._off(of, self.lists(), Standing.LEFT, "leave", why)
+            barred = self._bar(Address.parse(of.address), LEFT_ALL, why)
+            if gone or barred:
+                self.db.note("subscriber unsubscribe", self.now(), subscriber=of.id, lists=[*gone], all=True)
 
-    def _off(self, of: Subscriber, lists: Iterable[MailingList], to: Standing, how: str, why: str) -> Sequence[str]:
-        gone = []
-        with self.db.atomic(durable=True):
-            now = self.since(of)
-            for each in lists:
-                standing = now.get(each.name)
-                # who was removed may still leave; who left is not merely removed
-                if standing is not None and standing[0] not in (to, Standing.LEFT):
-                    self._stand(of.id, each.id, to)
-                    self._record(of.id, each.id, how, why)
-                    gone.append(each.name)
+    def _off(self, of: Subscriber, lists: Iterable[MailingList], to: Standing, how: str, why: str) -> dict[int, str]:
+        """Id → name of the lists that this took a person off."""
+        gone = {}
+        now = self.since(of)
+        for each in lists:
+            standing = now.get(each.name)
+            # who was removed may still leave; who left is not merely removed
+            if standing is not None and standing[0] not in (to, Standing.LEFT):
+                self._stand(of.id, each.id, to)
+                self._record(of.id, each.id, how, why)
+                gone[each.id] = each.name
         return gone
 
     def _stand(self, subscriber: int, list_id: int, state: Standing) -> None:
@@ -391,24 +421,44 @@ class Roster:
         ).fetchone()
         return None if row is None else Suppression(*row)
 
-    def suppress(self, address: Address, reason: str, detail: str = "") -> bool:
-        """Never mail this address again; False when it was so already. The first reason stays."""
-        with self.db.atomic(durable=True) as conn:
-            return bool(
-                conn.execute(
-                    "insert or ignore into suppression (key, address, reason, detail, since) values (?, ?, ?, ?, ?)",
-                    (address.key, str(address), reason, detail, self.now()),
-                ).rowcount
-            )
+    def suppress(self, address: Address, reason: str, detail: str = "", *, mailing: int | None = None) -> bool:
+        """Never mail this address again; False when it was so already. The first reason stays.
 
-    def lift(self, address: Address) -> Suppression:
-        """Take a suppression back; what it was. Lists the person left stay left. Raises NotFound with look-alikes."""
+        `mailing`: the one that it follows from.
+        """
+        with self.db.atomic(durable=True):
+            new = self._bar(address, reason, detail)
+            if new:
+                # what staff write may be about a person, and the log is for ever
+                word = reason if reason in REASONS else "staff"
+                self.db.note("suppression add", self.now(), subscriber=self._id(address), mailing=mailing, reason=word)
+        return new
+
+    def _bar(self, address: Address, reason: str, detail: str) -> bool:
+        return bool(
+            self._conn.execute(
+                "insert or ignore into suppression (key, address, reason, detail, since) values (?, ?, ?, ?, ?)",
+                (address.key, str(address), reason, detail, self.now()),
+            ).rowcount
+        )
+
+    def _id(self, address: Address) -> int | None:
+        """Whose address it is, for the audit log; None where nobody has it."""
+        found = self.find(address)
+        return None if found is None else found.id
+
+    def lift(self, address: Address, *, mailing: int | None = None) -> Suppression:
+        """Take a suppression back; what it was. Lists the person left stay left. Raises NotFound with look-alikes.
+
+        `mailing`: the one that it follows from.
+        """
         with self.db.atomic(durable=True) as conn:
             barred = self.suppression(address)
             if barred is None:
                 near = look_alikes(str(address), (each.address for each in self.suppressions()))
                 raise NotFound(f"{address} is not suppressed", hint=f"did you mean {_either(near)}?" if near else None)
             conn.execute("delete from suppression where key = ?", (address.key,))
+            self.db.note("suppression remove", self.now(), subscriber=self._id(address), mailing=mailing)
         return barred
 
     # what mailings ask

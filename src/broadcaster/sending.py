@@ -346,7 +346,7 @@ class Round:
         with self._ledger.db.atomic():
             # together: somebody may cancel it in between
             if self._ledger.state(number) is m.State.SENDING:
-                self._ledger.move(number, m.Event.PAUSE, int(self._hands.clock()), stop.reason)
+                self._ledger.move(number, m.Event.PAUSE, int(self._hands.clock()), stop.reason, by="alarm")
                 self._fence.pauses += 1
         self._pardon(number, stop.pardoned)
 
@@ -440,8 +440,8 @@ class Turn:
             self._passed = frozenset(self._begun).difference(self._begun if running.last is None else running.last)
             self.down = dict(engine.down)
             # what the engine could not give back (an aborted connection) is settled as after a crash
-            self._hands.ledger.recover(rebooted=False)
-        now = int(self._hands.clock())
+            now = int(self._hands.clock())
+            self._hands.ledger.recover(now, rebooted=False)
         # also what was handed over and sent meanwhile
         for of in self._hands.ledger.mailings(states=(m.State.SENDING,)):
             self._hands.ledger.finish_if_done(of.id, now)

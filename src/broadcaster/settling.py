@@ -71,8 +71,11 @@ def named(ledger: Ledger, roster: Roster, number: int, addresses: Sequence[str])
 
 def resolve(ledger: Ledger, number: int, doubtful: Sequence[int], event: Event, now: int) -> int:
     """Settle deliveries in doubt by a person's word. How many."""
-    moved = ledger.shift(number, doubtful, event)
-    _conclude(ledger, number, now)
+    with ledger.db.atomic(durable=True):
+        moved = ledger.shift(number, doubtful, event)
+        if moved:
+            ledger.db.note("mailing resolve", now, mailing=number, how=event.name.lower(), settled=moved)
+        _conclude(ledger, number, now)
     return moved
 
 
@@ -112,19 +115,21 @@ def compared(
 
 def settle(ledger: Ledger, doubts: Doubts, number: int, told: Told, now: int) -> int:
     """Write what a log tells of deliveries that are in doubt. How many were settled."""
-    settled = 0
+    settled = Counter[str]()
     with ledger.db.atomic(durable=True):
         still = set(ledger.doubtful(number))
         for event in dict.fromkeys(told.events.values()):
             ids = [delivery for delivery, each in told.events.items() if each is event and delivery in still]
             for start in range(0, len(ids), LOT):
                 lot = ids[start : start + LOT]
-                settled += ledger.shift(number, lot, event)
+                settled[NEXT[State.IN_DOUBT, event].word] += ledger.shift(number, lot, event)
                 doubts.answer(_word(delivery, event, told.findings[delivery]) for delivery in lot)
                 if event is Event.DEFER:
                     doubts.put_off(number, lot, now)
+        if settled.total():
+            ledger.db.note("mailing resolve", now, mailing=number, how="log", settled=settled.total(), **settled)
         _conclude(ledger, number, now)
-    return settled
+    return settled.total()
 
 
 def _conclude(ledger: Ledger, number: int, now: int) -> None:

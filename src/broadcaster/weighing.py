@@ -167,7 +167,8 @@ class _Report:
             done = Effect.SUPPRESSED if _complained(scales, person, copy.mailing) else Effect.NOTED
             return self._entry(notice, done, heard, key)
         lists = [each for each in scales.roster.lists() if each.id == copy.list]
-        left = scales.roster.leave(person, lists, f"wrote to leave, after mailing {copy.mailing}")
+        why = f"wrote to leave, after mailing {copy.mailing}"
+        left = scales.roster.leave(person, lists, why, mailing=copy.mailing)
         return self._entry(notice, Effect.LEFT if left else Effect.NOTED, heard, key)
 
 
@@ -184,8 +185,8 @@ def _complained(scales: Scales, person: Subscriber, mailing: int) -> bool:
     address = Address.parse(person.address)
     barred = scales.roster.suppression(address)
     if barred is not None and barred.reason == "bounced":
-        scales.roster.lift(address)
-    return scales.roster.suppress(address, "complained", f"about mailing {mailing}")
+        scales.roster.lift(address, mailing=mailing)
+    return scales.roster.suppress(address, "complained", f"about mailing {mailing}", mailing=mailing)
 
 
 def charged(scales: Scales, entry: Entry, person: Subscriber) -> Entry:
@@ -204,7 +205,8 @@ def charged(scales: Scales, entry: Entry, person: Subscriber) -> Entry:
     if not scales.patience.over(past, arrived):
         return _with(entry, Effect.COUNTED, address.key, counts=True)
     said = " ".join(word for word in (notice.status, notice.reason.replace("_", " ")) if word)
-    scales.roster.suppress(address, "bounced", f"mailing {entry.mailing}: {said or notice.words[:80]}")
+    why = f"mailing {entry.mailing}: {said or notice.words[:80]}"
+    scales.roster.suppress(address, "bounced", why, mailing=entry.mailing)
     return _with(entry, Effect.SUPPRESSED, address.key, counts=True)
 
 
@@ -228,7 +230,7 @@ def brake(scales: Scales, entries: Sequence[Entry]) -> set[int]:
             barred = scales.roster.suppression(address)
             # what somebody else said of that address stays
             if barred is not None and barred.reason == "bounced" and barred.detail.startswith(f"mailing {number}:"):
-                scales.roster.lift(address)
+                scales.roster.lift(address, mailing=number)
     return stopped
 
 
@@ -257,14 +259,16 @@ def _unlikely(scales: Scales, number: int) -> bool:
 
 
 def believe(scales: Scales, number: int) -> list[Entry]:
-    """Staff say that they are dead indeed: what was held of a mailing is done. Inside a transaction."""
-    scales.ledger.saw(_believed(number), scales.now)
+    """Staff say that they are dead indeed: what was held of a mailing is done."""
     done = []
-    for row, waits in scales.bounces.held(number):
-        person = scales.roster.find(Address.parse(waits.key)) if waits.key else None
-        entry = charged(scales, waits, person) if person is not None else replace(waits, effect=Effect.NOTED)
-        scales.bounces.amend(row, entry)
-        done.append(entry)
+    with scales.ledger.db.atomic(durable=True):
+        scales.ledger.saw(_believed(number), scales.now)
+        for row, waits in scales.bounces.held(number):
+            person = scales.roster.find(Address.parse(waits.key)) if waits.key else None
+            entry = charged(scales, waits, person) if person is not None else replace(waits, effect=Effect.NOTED)
+            scales.bounces.amend(row, entry)
+            done.append(entry)
+        scales.ledger.db.note("mailing believe", scales.now, mailing=number, reports=len(done))
     return done
 
 

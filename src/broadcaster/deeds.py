@@ -1,0 +1,41 @@
+"""What can be done to people, lists and mailings, by the name that the audit log has for it.
+
+A name is the noun of a command in the singular, and its verb; what the program does by itself has words like them.
+One place for all of them: what stays in a log for ever should be called the same for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+# name → what it means, and the words beside it
+DEEDS: Final[Mapping[str, str]] = {
+    "list create": "A list was made. `again`: one that had been deleted.",
+    "list edit": "So many `titles` of a list were changed or taken away.",
+    "list delete": "A list was deleted, and so many were `removed` from it.",
+    "subscriber add": "A person was put on a list by their own word. `new`: they were not on it; `lifted`: they had"
+    " left all lists.",
+    "subscriber edit": "These `fields` of a person were changed.",
+    "subscriber remove": "Staff took a person off lists.",
+    "subscriber unsubscribe": "A person left lists by their own word. `all`: every list, and those to come; with a"
+    " mailing: they answered it.",
+    "subscriber import": "A file was imported, with the figures that it was shown with.",
+    "suppression add": "An address is not mailed any more. `reason`: left, complained, bounced, or staff's own.",
+    "suppression remove": "An address may be mailed again.",
+    "mailing prepare": "Statement and audience were frozen: `digest` is what was frozen, `audience` how many people.",
+    "mailing rehearse": "Before it began, a mailing became a rehearsal, or real.",
+    "mailing schedule": "A mailing waits for its time again.",
+    "mailing start": "A mailing is sent from here on.",
+    "mailing pause": "A mailing was paused. `by`: alarm (something was wrong while sending), or restore (the database"
+    " is older than the last sending).",
+    "mailing hold": "A mailing was too late to be started.",
+    "mailing resume": "A paused or held mailing may go on.",
+    "mailing finish": "Nothing of a mailing is open any more.",
+    "mailing cancel": "A mailing was cancelled, and so many that were `open` do not get it.",
+    "mailing recover": "A sender had died. `back`: so many were not sent, and wait again; `doubt`: so many are in"
+    " doubt; `restored`: in doubt because the database is older than the last sending.",
+    "mailing resolve": "So many deliveries in doubt were settled. `how`: accept, resend, or log (the relay's log; by"
+    " where they went); `by`: settings, where safety.in_doubt says so.",
+    "mailing believe": "Staff said that what came back of a mailing is true: so many `reports` were weighed again.",
+}
