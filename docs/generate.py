@@ -18,6 +18,7 @@ from tests.test_house import rooms as room
 from broadcaster import delivery, errors, mailing
 from broadcaster.cli import COMMANDS, broadcaster
 from broadcaster.cli.house import House
+from broadcaster.deeds import DEEDS
 from broadcaster.notice import Kind
 from broadcaster.reasons import REASONS
 from broadcaster.rules import RULES
@@ -158,7 +159,18 @@ def reasons() -> str:
     return "\n".join(pages)
 
 
+def log() -> str:
+    """The lines of the audit log, by name."""
+    intro = (
+        "What [`log`](../log.md) calls each change: the noun of a command and its verb. Beside it stand ids, numbers"
+        " and `details`, and never an address or anything that a person wrote."
+    )
+    rows = (f"| {name} | {meaning} |" for name, meaning in DEEDS.items())
+    return "\n".join([f"# The audit log\n\n{intro}\n", "| what | it means |", "|---|---|", *rows]) + "\n"
+
+
 MADE = {
+    "log.md": log,
     "reasons.md": reasons,
     "rooms.md": rooms,
     "commands.md": commands,

@@ -403,3 +403,90 @@ def test_a_line_that_cannot_be_written_takes_its_change_back(here: World) -> Non
         with pytest.raises((sqlite3.IntegrityError, BroadcasterError)):
             house.roster.suppress(house.config.sender.address, "staff")
         assert house.roster.suppression(house.config.sender.address) is None
+
+
+# `log`
+
+
+def shown(of: World, *words: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = of.run("log", "--json", *words).json
+    return found
+
+
+def test_log_shows_what_concerns_a_mailing_a_person_a_list_or_an_import(here: World) -> None:
+    here.run("lists", "create", "board")
+    here.run("subscribers", "add", P1, "--list", "board", "--consent", "paper")
+    here.run("subscribers", "unsubscribe", P1)
+    here.run("suppressions", "add", P2, "--reason", "no")
+    here.run("cancel", "1", "--yes")
+    everything = shown(here)
+    assert [line["id"] for line in everything] == sorted((line["id"] for line in everything), reverse=True)
+    assert len(everything) == len(lines(here)) == 8
+
+    def whats(*words: str) -> list[str]:
+        return [line["what"] for line in shown(here, *words)]
+
+    assert whats("--mailing", "1") == ["mailing cancel", "mailing prepare"]
+    assert whats("--subscriber", P1) == ["subscriber unsubscribe", "subscriber add"]
+    assert whats("--subscriber", "1") == whats("--subscriber", P1)
+    assert whats("--subscriber", P2) == ["suppression add"]
+    assert whats("--list", "BOARD") == ["subscriber unsubscribe", "subscriber add", "list create"]
+    assert whats("--import", "1") == ["subscriber import"]
+    assert whats("--who", House(here.root).who) == [line["what"] for line in everything]
+    assert whats("--who", "nobody") == []
+    assert whats("--since", "2999-01-01") == []
+    assert whats("--since", "1h", "--list", "news", "--subscriber", P1) == ["subscriber unsubscribe"]
+    assert whats("--limit", "2") == [line["what"] for line in everything[:2]]
+    (left,) = shown(here, "--subscriber", P1, "--list", "news")
+    assert (left["lists"], left["details"]) == (["board", "news"], {"all": True})
+    here.run("lists", "delete", "board", "--yes")
+    assert whats("--list", "board")[0] == "list delete"
+
+
+def test_log_tells_what_there_is_not(here: World) -> None:
+    for words in (
+        ("--mailing", "7"),
+        ("--mailing", "9" * 23),
+        ("--import", "7"),
+        ("--import", "9" * 23),
+        ("--list", "nobody"),
+        ("--subscriber", "nobody@example.org"),
+        ("--subscriber", "9" * 23),
+        ("--subscriber", str(2**63)),
+    ):
+        here.run("log", *words, status=65)
+    assert shown(here, "--subscriber", str(2**63 - 1)) == []
+    for words in (("--limit", "-1"), ("--since", "soon"), ("--mailing", "x")):
+        here.run("log", *words, status=2)
+    assert "nobody has changed anything like that" in here.run("log", "--who", "nobody").err
+
+
+def test_log_prints_no_address_and_is_aligned_whatever_the_names(here: World) -> None:
+    here.run("subscribers", "edit", P1, "--set", "محافظة=Basra", "--address", "new@example.org")
+    with closing(sqlite3.connect(here.database)) as conn:
+        conn.execute(
+            "insert into audit (at, who, what, details) values (1, ?, 'list edit', ?)",
+            ("\x1b]0;pwned\x07\nanna\u202e", json.dumps({"fields": ["\x1b[2J\n"]})),
+        )
+        conn.commit()
+    for words in (("log",), ("log", "--subscriber", "new@example.org"), ("log", "--json")):
+        said = here.run(*words)
+        assert "@" not in said.out + said.err
+        assert not {"\x1b", "\x07", "\u202e"} & set(said.out + said.err)
+    rows = here.run("log").out.splitlines()
+    assert len(rows) == 1 + 5
+    assert all(row[:2] in ("wh", "20", "19") for row in rows)
+
+
+def test_a_long_log_is_read_in_pages_and_shown_in_part(here: World) -> None:
+    with closing(sqlite3.connect(here.database)) as conn:
+        conn.execute(
+            "insert into audit (at, who, what) with recursive n(i) as (select 1 union all select i + 1 from n"
+            " where i < 1234) select i, 'anna', 'list edit' from n"
+        )
+        conn.commit()
+    assert len({line["id"] for line in shown(here)}) == 1237
+    few = here.run("log")
+    assert len(few.out.splitlines()) == 101
+    assert "these are the last 100" in few.err
+    assert len(here.run("log", "--limit", "0").out.splitlines()) == 1238

@@ -107,7 +107,10 @@ def _followed(command: str, here: Path, path: str) -> Followed:
         return Followed(done.stdout, Path(pipe.read().strip()))
 
 
-@pytest.mark.parametrize("name", ["rooms.md", "commands.md", "states.md", "schema.md", "errors.md", "checks.md"])
+@pytest.mark.parametrize(
+    "name",
+    ["rooms.md", "commands.md", "states.md", "schema.md", "errors.md", "checks.md", "reasons.md", "log.md"],
+)
 def test_the_reference_is_what_the_code_says(name: str) -> None:
     generator = runpy.run_path(str(DOCS / "generate.py"))
     written = (DOCS / "reference" / name).read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import broadcaster
 
 HOUSE = Path(broadcaster.__file__).parent
 HANDS = {"db", "roster", "gathering", "census", "enrolment", "probe", "intake", "ledger", "mark", "doubts"}
-HANDS |= {"workspace", "lock", "transports", "engines", "inbox", "reader", "bounces"}
+HANDS |= {"workspace", "lock", "transports", "engines", "inbox", "reader", "bounces", "audit"}
 STORY = {"courier", "press", "sealing", "flows", "lots", "fence", "sending", "settling", "weighing", "collecting"}
 STORY |= {"broadcast"}
 VOICE = {"cli", "__main__"}

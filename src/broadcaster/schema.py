@@ -271,6 +271,5 @@ SCHEMA: Final[dict[str, str]] = {
         -- `insert or replace` takes the row that is there away, and calls no trigger that keeps it
         create trigger audit_appended before insert on audit when exists (select 1 from audit where id = new.id)
             begin select raise(abort, 'the audit log only grows'); end;
-        create index audit_by_import on audit(import) where import is not null;
     """,
 }

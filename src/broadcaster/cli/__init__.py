@@ -26,6 +26,7 @@ COMMANDS = {
     "subscribers": "subscribers",
     "suppressions": "suppressions",
     "why": "why",
+    "log": "log",
     "new": "new",
     "check": "check",
     "render": "render",
@@ -51,6 +52,7 @@ SUMMARIES = {
     "subscribers": "Find, add, import and export people.",
     "suppressions": "Show and change who must not be mailed.",
     "why": "Tell everything known of ADDRESS, and why it does or does not get mail.",
+    "log": "Show who changed what of people, lists and mailings, the newest first.",
     "new": "Start a statement: a folder with one file per language.",
     "check": "Find everything wrong with STATEMENT before the first recipient does.",
     "render": "Write STATEMENT as it will be mailed into a folder, to look at.",
@@ -163,8 +165,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _misused(error)
     except BroadcasterError as error:
         return _complain(error)
     except (KeyboardInterrupt, click.Abort):
@@ -187,6 +188,18 @@ def _strange(arguments: Sequence[str] | None, error: UnicodeEncodeError) -> int:
             Unanswered("an argument is not text in UTF-8", hint="see `locale`; a terminal should be UTF-8")
         )
     return _defect(error)
+
+
+def _misused(error: click.ClickException) -> int:
+    """It may quote an argument, and that may be the name of a file which somebody else has made."""
+    from broadcaster.cli.say import clean
+
+    said = io.StringIO()
+    error.show(said)
+    with contextlib.suppress(OSError):
+        for line in said.getvalue().splitlines():
+            print(clean(line), file=sys.stderr)  # noqa: T201
+    return error.exit_code
 
 
 def _complain(error: BroadcasterError) -> int:

@@ -88,7 +88,7 @@ def _wanted(
 
     return Wanted(
         mailing=mailing,
-        since=_moment(house, since) if since else 0,
+        since=beginning(house, since) if since else 0,
         domain=_domain(domain) if domain else "",
         kind=_one("--kind", kind, [str(each) for each in Kind]),
         reason=_one("--reason", reason, list(REASONS)),
@@ -113,8 +113,8 @@ def _domain(text: str) -> str:
         raise click.BadParameter(f"{text!r} is no domain", param_hint="--domain") from None
 
 
-def _moment(house: House, text: str) -> int:
-    """A duration back from now, or a date, as epoch seconds."""
+def beginning(house: House, text: str) -> int:
+    """What --since means: a duration back from now, or a date, as epoch seconds."""
     from datetime import datetime
     from zoneinfo import ZoneInfo
 

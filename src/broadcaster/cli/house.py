@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+    from broadcaster.audit import Audit
     from broadcaster.bounces import Bounces
     from broadcaster.config import Config, Mailbox
     from broadcaster.courier import Consignment, Courier
@@ -102,6 +103,12 @@ class House:
         from broadcaster.bounces import Bounces
 
         return Bounces(self.db)
+
+    @cached_property
+    def audit(self) -> Audit:
+        from broadcaster.audit import Audit
+
+        return Audit(self.db)
 
     @cached_property
     def mark(self) -> Mark:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from broadcaster.cli.say import encoded
 from broadcaster.errors import LanguageError, NotFound
 
 if TYPE_CHECKING:
@@ -147,6 +147,6 @@ def stream(values: Iterable[object]) -> None:
     between = ""
     sys.stdout.write("[")
     for value in values:
-        sys.stdout.write(between + json.dumps(value, ensure_ascii=False))
+        sys.stdout.write(between + encoded(value))
         between = ",\n"
     sys.stdout.write("]\n")

@@ -38,7 +38,16 @@ def clean(text: object) -> str:
 def _harmless(character: str) -> bool:
     category = unicodedata.category(character)
     # zero-width joiners shape Persian and emoji; the other format characters (Cf) reorder or hide text
-    return category[0] != "C" or character in ("\u200c", "\u200d")
+    return (category[0] != "C" and category not in ("Zl", "Zp")) or character in ("\u200c", "\u200d")
+
+
+def encoded(value: object) -> str:
+    """As JSON that is harmless on a terminal, too: readable, but with every such character as its number."""
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    # they can only stand in strings, where the number means the same
+    return "".join(c if _harmless(c) else json.dumps(c)[1:-1] for c in text)
 
 
 def out(text: str = "") -> None:
@@ -64,7 +73,7 @@ def warn(text: str, hint: str | None = None) -> None:
 
 def dump(value: object) -> None:
     """One JSON value on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")))
+    click.echo(encoded(value))
 
 
 def style(text: str, *, err: bool = False, **how: Any) -> str:

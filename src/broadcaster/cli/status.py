@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from broadcaster.cli.house import House
-from broadcaster.cli.say import COLOURS, bar, count, counts, dump, json_option, moment, out, say, style, table, warn
+from broadcaster.cli.say import (
+    COLOURS,
+    bar,
+    count,
+    counts,
+    dump,
+    encoded,
+    json_option,
+    moment,
+    out,
+    say,
+    style,
+    table,
+    warn,
+)
 from broadcaster.errors import BroadcasterError
 
 if TYPE_CHECKING:
@@ -192,7 +205,7 @@ def _deliveries(house: House, of: Mailing, only: str | None, *, as_json: bool) -
     found = (row for row in records(house, of) if only in (None, row["state"]))
     if as_json:
         for row in found:
-            out(json.dumps(row, ensure_ascii=False))
+            out(encoded(row))
         return
     zone = house.config.time.zone
     table(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from broadcaster.cli.people import (
     stream,
     zone_name,
 )
-from broadcaster.cli.say import clean, count, dry_run_option, dump, json_option, moment, out, say, table
+from broadcaster.cli.say import clean, count, dry_run_option, dump, encoded, json_option, moment, out, say, table
 from broadcaster.cli.subscribers_import import import_
 
 if TYPE_CHECKING:
@@ -354,7 +353,7 @@ def _write(house: House, people: Any, file: IO[str], *, as_json: bool) -> int:
     number = 0
     if as_json:
         for each in pages(house.roster, people):
-            file.write(json.dumps(each, ensure_ascii=False) + "\n")
+            file.write(encoded(each) + "\n")
             number += 1
         return number
     custom = sorted(house.roster.fields())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import stat
 import sys
@@ -24,6 +23,7 @@ from broadcaster.cli.say import (
     clean,
     count,
     dry_run_option,
+    encoded,
     interactive,
     json_option,
     out,
@@ -227,8 +227,8 @@ def _json(job: Intake, sheet: Sheet, figures: Figures, number: int | None) -> No
         "columns": {c.header: c.field for c in sheet.columns if c.field},
     }
     stdout = sys.stdout
-    stdout.write(json.dumps(rest, ensure_ascii=False)[:-1] + ', "invalid": [')
+    stdout.write(encoded(rest)[:-1] + ', "invalid": [')
     for place, row in enumerate(job.invalid()):
         told = {"line": row.line, "reason": row.reason, "text": row.text}
-        stdout.write((", " if place else "") + json.dumps(told, ensure_ascii=False))
+        stdout.write((", " if place else "") + encoded(told))
     stdout.write("]}\n")

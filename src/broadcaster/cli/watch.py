@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from broadcaster.cli.house import House
-from broadcaster.cli.say import COLOURS, bar, clip, counts, moment, out, span, style, width
+from broadcaster.cli.say import COLOURS, bar, clip, counts, encoded, moment, out, span, style, width
 
 if TYPE_CHECKING:
     from broadcaster.mailing import Mailing
@@ -90,7 +89,7 @@ class View:
         assert self.of is not None
         left = None if self.left is None else round(self.left, 1)
         figures = {**self.of.figures(), "at": at, "rate": round(self.rate.a_second, 2), "left": left}
-        return json.dumps(figures, ensure_ascii=False)
+        return encoded(figures)
 
     def lines(self, columns: int) -> list[tuple[str, str | None]]:
         """The picture of a terminal so wide: lines with their colours."""
