@@ -16,7 +16,7 @@ class Gathered:
 
     A table of the connection alone, so that a million people are never held, and whoever was counted is who is
     enrolled. `turn` counts such tables; `left_out` says why others on the lists are not on it (`left`, `suppressed`,
-    `excluded`), each counted once.
+    `excluded`, `filtered`), each counted once.
     """
 
     turn: int

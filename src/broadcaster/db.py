@@ -13,10 +13,10 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from broadcaster.errors import CannotWrite, ConfigError, NotAllowed
 from broadcaster.schema import SCHEMA
@@ -86,6 +86,11 @@ class Db:
             if from_outside(error):
                 raise translated(error, self.path) from error
             raise
+
+    def teach(self, functions: Mapping[str, tuple[int, Callable[..., Any]]]) -> None:
+        """Let SQL on this connection call these, by name: how many arguments each takes, and what it gives for them."""
+        for name, (arguments, function) in functions.items():
+            self.conn.create_function(name, arguments, function, deterministic=True)
 
     def note(
         self,

@@ -6,6 +6,7 @@
     │   ├── AddressError     65   not a mailbox address
     │   ├── LanguageError    65   not a language tag
     │   ├── SheetError       65   a file of people cannot be read
+    │   ├── FilterError      65   a --where cannot be read, or speaks of what is not there
     │   ├── StatementError   65   a statement or layout cannot be read or compiled
     │   ├── CheckFailed      65   `check` found errors
     │   ├── NotFound         65   no such list, subscriber, statement or mailing
@@ -61,6 +62,15 @@ class LanguageError(BadData):
 
 class SheetError(BadData):
     pass
+
+
+class FilterError(BadData):
+    """Something in one line that a person wrote: `text` is the line, `place` where in it (characters, from 0)."""
+
+    def __init__(self, message: str, *, text: str, place: int, source: str, hint: str | None = None) -> None:
+        super().__init__(message, where=f"{source}:{place + 1}", hint=hint)
+        self.text = text
+        self.place = place
 
 
 class StatementError(BadData):

@@ -2,7 +2,7 @@
 
 A table, so that a million people are never held; and one that nobody else sees, so that whoever was counted is
 who is enrolled, however long a person thinks about it. There is one at a time: temp.gathered has a row for
-each subscriber, with a list and a language.
+each subscriber, with a list and a language; temp.passed has those on the lists who are not reached, with a reason.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from broadcaster.audience import Gathered, Speakers
+from broadcaster.conditions import EVERYBODY, FUNCTIONS, NOBODY, Condition, opposite
 
 if TYPE_CHECKING:
     from broadcaster.db import Db
@@ -20,17 +21,28 @@ if TYPE_CHECKING:
 PIECE: Final = 20_000
 
 
-def gather(db: Db, lists: Sequence[int], exclude: Sequence[int] = (), mailings: Sequence[int] = ()) -> Gathered:
+def gather(
+    db: Db,
+    lists: Sequence[int],
+    exclude: Sequence[int] = (),
+    mailings: Sequence[int] = (),
+    *,
+    where: Condition = EVERYBODY,
+    but: Condition = NOBODY,
+) -> Gathered:
     """Everybody whom a mailing to these lists would reach at this moment, each with the first list they are on.
 
-    On a list, not suppressed, on no excluded list and in no excluded mailing. Others who were gathered are forgotten.
+    On a list, not suppressed, on no excluded list, in no excluded mailing and not one of `but`, and one of `where`.
+    Others who were gathered are forgotten.
     """
+    db.teach(FUNCTIONS)
     with db.reading() as conn:
         release(db)
         conn.execute(
             "create temp table gathered (subscriber integer primary key, list integer not null,"
             " language text not null) strict"
         )
+        conn.execute("create temp table passed (subscriber integer primary key, reason text not null) strict")
         turn = conn.execute("pragma temp.user_version").fetchone()[0] + 1
         conn.execute(f"pragma temp.user_version = {turn}")
         for each in lists:
@@ -42,47 +54,58 @@ def gather(db: Db, lists: Sequence[int], exclude: Sequence[int] = (), mailings: 
                 (each,),
             )
         left_out = {
-            "left": _left(db, lists) + _barred(db, left=True),
-            "suppressed": _barred(db, left=False),
-            "excluded": _excluded(db, exclude, mailings),
+            "left": _pass_who_left(db, lists) + _pass(db, "left", Condition(_BARRED, (True,))),
+            "suppressed": _pass(db, "suppressed", Condition(_BARRED, (False,))),
+            "excluded": _pass(db, "excluded", Condition(_ON, (json.dumps([*exclude]),)))
+            + _pass(db, "excluded", Condition(_HAD, (json.dumps([*mailings]),)))
+            + (_pass(db, "excluded", _about(but)) if but != NOBODY else 0),
+            "filtered": _pass(db, "filtered", _about(opposite(where))) if where != EVERYBODY else 0,
         }
     return Gathered(turn, {reason: number for reason, number in left_out.items() if number})
 
 
-def _left(db: Db, lists: Sequence[int]) -> int:
-    """How many left one of the lists and are on no other of them: asked of the few who left."""
-    number: int = db.conn.execute(
-        "select count(distinct u.subscriber) from subscription u"
+def _pass_who_left(db: Db, lists: Sequence[int]) -> int:
+    """Pass over who left one of the lists and is on no other of them: asked of the few who left. How many."""
+    return db.conn.execute(
+        "insert or ignore into temp.passed select u.subscriber, 'left' from subscription u"
         " where u.list in (select value from json_each(?1)) and u.state = 2"
         " and not exists (select 1 from subscription a where a.subscriber = u.subscriber and a.state = 1"
         " and a.list in (select value from json_each(?1)))",
         (json.dumps([*lists]),),
-    ).fetchone()[0]
+    ).rowcount
+
+
+def _pass(db: Db, reason: str, who: Condition) -> int:
+    """Put those of whom a condition is true on temp.passed instead; how many."""
+    number = db.conn.execute(
+        f"insert into temp.passed select g.subscriber, ? from temp.gathered g where {who.sql}",  # noqa: S608 our words
+        (reason, *who.values),
+    ).rowcount
+    if number:
+        db.conn.execute("delete from temp.gathered where subscriber in (select subscriber from temp.passed)")
     return number
 
 
-def _barred(db: Db, *, left: bool) -> int:
-    """Take out who must not be mailed, by their own word or for another reason; how many."""
-    return db.conn.execute(
-        "delete from temp.gathered where subscriber in"
-        " (select s.id from suppression p cross join subscriber s on s.key = p.key where (p.reason = 'left') = ?)",
-        (left,),
-    ).rowcount
+# barred by their own word, or for another reason; on one of these lists; in one of these mailings
+_BARRED: Final = (
+    "g.subscriber in (select s.id from suppression p cross join subscriber s on s.key = p.key"
+    " where (p.reason = 'left') = ?)"
+)
+_ON: Final = (
+    "g.subscriber in (select subscriber from subscription where state = 1 and list in (select value from json_each(?)))"
+)
+_HAD: Final = (
+    "g.subscriber in (select d.subscriber from mailing m join delivery d on d.id between m.first and m.last"
+    " where m.id in (select value from json_each(?)))"
+)
 
 
-def _excluded(db: Db, lists: Sequence[int], mailings: Sequence[int]) -> int:
-    """Take out who is on one of these lists or in one of these mailings; how many."""
-    on = db.conn.execute(
-        "delete from temp.gathered where subscriber in"
-        " (select subscriber from subscription where state = 1 and list in (select value from json_each(?)))",
-        (json.dumps([*lists]),),
-    ).rowcount
-    had = db.conn.execute(
-        "delete from temp.gathered where subscriber in (select d.subscriber from mailing m"
-        " join delivery d on d.id between m.first and m.last where m.id in (select value from json_each(?)))",
-        (json.dumps([*mailings]),),
-    ).rowcount
-    return on + had
+def _about(who: Condition) -> Condition:
+    """A condition about people, of those who were gathered."""
+    return Condition(
+        f"exists (select 1 from subscriber s where s.id = g.subscriber and {who.sql})",  # noqa: S608 our words
+        who.values,
+    )
 
 
 def languages(db: Db) -> dict[str, Speakers]:
@@ -100,6 +123,16 @@ def languages(db: Db) -> dict[str, Speakers]:
             found[language] = Speakers(known.number + number, known.first)
         last = max(row[3] for row in rows)
     return found
+
+
+def reached(db: Db) -> Iterator[tuple[int, int, str]]:
+    """Subscriber, list and language tag of those who were gathered, ascending."""
+    return db.conn.execute("select subscriber, list, language from temp.gathered order by subscriber")
+
+
+def passed(db: Db) -> Iterator[tuple[int, str]]:
+    """Those on the lists who are not reached, ascending, and why."""
+    return db.conn.execute("select subscriber, reason from temp.passed order by subscriber")
 
 
 def readers(db: Db) -> Iterator[tuple[int, str]]:
@@ -124,3 +157,4 @@ def sample(db: Db, number: int, speakers: Mapping[str, Speakers]) -> Sequence[in
 def release(db: Db) -> None:
     """Forget who was gathered."""
     db.conn.execute("drop table if exists temp.gathered")
+    db.conn.execute("drop table if exists temp.passed")

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from broadcaster.address import Address, look_alikes
+from broadcaster.conditions import EVERYBODY, FUNCTIONS, Condition
 from broadcaster.db import LAST_GIVEN, Db, damaged
 from broadcaster.errors import BadData, NotAllowed, NotFound
+from broadcaster.spelling import any_value, fold
 from broadcaster.subscriber import MailingList, Subscriber
 
 # Part of a List-Id (RFC 2919 §2: a dot-atom), so ASCII; a digit alone would read as a mailing's number
@@ -26,6 +27,12 @@ LIST_NAME_LIMIT = 63
 _LIST_ID_LIMIT = 255
 
 PERSON = "select id, address, name, language, timezone, fields from subscriber"
+
+# on a list, and not suppressed
+_MAILED = (
+    "exists (select 1 from subscription u where u.subscriber = s.id and u.state = 1 and (? is null or u.list = ?))"
+    " and not exists (select 1 from suppression p where p.key = s.key)"
+)
 
 # A person with this reason left all lists of their own will; every other reason is something else that bars them.
 LEFT_ALL = "left"
@@ -82,8 +89,7 @@ class Roster:
         self.db = db
         self.now = now
         self._conn = db.conn
-        self._conn.create_function("fold", 1, fold, deterministic=True)
-        self._conn.create_function("any_value", 2, _any_value, deterministic=True)
+        db.teach({**FUNCTIONS, "any_value": (2, any_value)})
 
     # lists
 
@@ -205,33 +211,35 @@ class Roster:
         )
         return look_alikes(str(wanted), dict.fromkeys(row[0] for row in rows))
 
-    def search(self, text: str = "", of: MailingList | None = None) -> Iterator[Subscriber]:
+    def search(
+        self, text: str = "", of: MailingList | None = None, where: Condition = EVERYBODY
+    ) -> Iterator[Subscriber]:
         """People by a part of their address, name or a field, without regard to case and accents; streaming, by id."""
-        where, values = [], list[object]()
+        conditions, values = [where.sql], [*where.values]
         if of is not None:
-            where.append(
-                "exists (select 1 from subscription where list = ? and subscriber = subscriber.id and state = 1)"
+            conditions.append(
+                "exists (select 1 from subscription u where u.list = ? and u.subscriber = s.id and u.state = 1)"
             )
             values.append(of.id)
         if text:
             needle = fold(text)
-            where.append("(instr(key, ?) or instr(fold(name), ?) or (fields <> '{}' and any_value(fields, ?)))")
+            conditions.append("(instr(key, ?) or instr(fold(name), ?) or (fields <> '{}' and any_value(fields, ?)))")
             values += [needle, needle, needle]
-        condition = f" where {' and '.join(where)}" if where else ""
-        for row in self._conn.execute(f"{PERSON}{condition} order by id", values):
+        for row in self._conn.execute(f"{PERSON} s where {' and '.join(conditions)} order by id", values):
             yield person(row)
 
-    def members(self, of: MailingList | None = None) -> Iterator[Subscriber]:
+    def members(self, of: MailingList | None = None, where: Condition = EVERYBODY) -> Iterator[Subscriber]:
         """Who would be mailed: everybody on a list, or on any, who is not suppressed; streaming, by id."""
-        rows = self._conn.execute(
-            "select id, address, name, language, timezone, fields from subscriber s"
-            " where exists (select 1 from subscription u where u.subscriber = s.id and u.state = 1"
-            " and (:list is null or u.list = :list))"
-            " and not exists (select 1 from suppression p where p.key = s.key) order by id",
-            {"list": None if of is None else of.id},
-        )
-        for row in rows:
+        for row in self._conn.execute(f"{PERSON} s where {_MAILED} and {where.sql} order by id", _mailed(of, where)):
             yield person(row)
+
+    def number(self, of: MailingList | None = None, where: Condition = EVERYBODY) -> int:
+        """How many `members` there are."""
+        number: int = self._conn.execute(
+            f"select count(*) from subscriber s where {_MAILED} and {where.sql}",  # noqa: S608 our words
+            _mailed(of, where),
+        ).fetchone()[0]
+        return number
 
     def standings(self, ids: Sequence[int]) -> dict[int, dict[str, Standing]]:
         """Subscriber → list name → standing, for a page of people."""
@@ -509,38 +517,15 @@ class Roster:
         return barred
 
 
+def _mailed(of: MailingList | None, where: Condition) -> tuple[object, ...]:
+    """The parameters of _MAILED and of a condition behind it."""
+    return (None if of is None else of.id,) * 2 + where.values
+
+
 def person(row: Sequence[Any]) -> Subscriber:
     """A row of PERSON."""
     number, address, name, language, timezone, fields = row
     return Subscriber(number, address, name, language, timezone, {} if fields == "{}" else json.loads(fields))
-
-
-def fold(text: str) -> str:
-    """Text without case and accents, for finding: "Jose" finds José, "احمد" finds أحمد."""
-    if text.isascii():
-        return text.lower()
-    # first apart, then folded: mathematical and enclosed capitals have no lower case of their own
-    flat = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    return flat.translate(_MARKS)
-
-
-class _Marks(dict[int, int | None]):
-    """For str.translate: drops every mark that sits on a letter, and every invisible one; learns as it goes."""
-
-    def __missing__(self, code: int) -> int | None:
-        self[code] = None if unicodedata.category(chr(code)) in ("Mn", "Cf") else code
-        return self[code]
-
-
-_MARKS = _Marks()
-
-
-def _any_value(fields: str, needle: str) -> bool:
-    """Whether any value of a JSON object holds the folded text; its names do not count."""
-    # most rows have it nowhere; in JSON a quote, a backslash and a line break look otherwise
-    if needle.isprintable() and not {'"', "\\"} & set(needle) and needle not in fold(fields):
-        return False
-    return any(needle in fold(value) for value in json.loads(fields).values())
 
 
 def _refuse_long(titles: Mapping[str, str], list_id: str) -> None:

@@ -41,7 +41,7 @@ def show(house: House, text: str, as_json: bool) -> None:
     \b
     Exit statuses: 0 told, 78 configuration.
     """
-    from broadcaster.roster import fold
+    from broadcaster.spelling import fold
 
     needle = fold(text)
     found = (
