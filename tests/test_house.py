@@ -10,9 +10,9 @@ import broadcaster
 
 HOUSE = Path(broadcaster.__file__).parent
 HANDS = {"db", "roster", "gathering", "census", "enrolment", "probe", "intake", "ledger", "mark", "doubts"}
-HANDS |= {"workspace", "lock", "transports", "engines", "inbox", "reader", "bounces", "audit"}
+HANDS |= {"workspace", "lock", "transports", "engines", "inbox", "reader", "bounces", "audit", "segments"}
 STORY = {"courier", "press", "sealing", "flows", "lots", "fence", "sending", "settling", "weighing", "collecting"}
-STORY |= {"broadcast"}
+STORY |= {"broadcast", "choosing"}
 VOICE = {"cli", "__main__"}
 FAMILIES = {"transports", "engines", "inbox"}
 HOMES = {

@@ -14,10 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from broadcaster import enrolment, gathering
-from broadcaster import language as tags
+from broadcaster import choosing, enrolment, gathering
 from broadcaster import mailing as m
-from broadcaster.audience import Audience
 from broadcaster.db import damaged
 from broadcaster.delivery import Event, State
 from broadcaster.enclosure import Enclosed
@@ -26,7 +24,7 @@ from broadcaster.lock import Lock, boot_id
 from broadcaster.mailing import Draft, Mailing, Part, Rule, Stamp, Window, digest_of_content
 
 if TYPE_CHECKING:
-    from broadcaster.audience import Row
+    from broadcaster.audience import Audience, Row
     from broadcaster.config import Config
     from broadcaster.enclosure import Names
     from broadcaster.ledger import Ledger
@@ -45,11 +43,12 @@ LOT: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What somebody asked for. Lists and excluded lists by name, in order of precedence."""
+    """What somebody asked for. Lists by name, in order of precedence; `exclude` and `where` as they are written."""
 
     slug: str
     lists: tuple[str, ...]
     exclude: tuple[str, ...] = ()
+    where: str = ""
     window: Window = field(default_factory=Window)
     who: str = ""
 
@@ -86,14 +85,15 @@ class Plan:
 def plan(workspace: Workspace, config: Config, roster: Roster, ledger: Ledger, order: Order) -> Plan:
     """Compile the statement and gather its audience, for this connection alone; nothing is written.
 
-    Raises NotFound, StatementError, and EmptyAudience where nobody would get it.
+    Raises NotFound, FilterError, StatementError, and EmptyAudience where nobody would get it.
     """
-    rule = find_rule(roster, ledger, order)
+    rule = choosing.find_rule(roster, ledger, order.lists, order.exclude, order.where)
     parts, files = frozen(workspace, config, roster, order.slug, rule)
-    audience, left_out = _gathered(config, roster, rule, parts)
+    found = choosing.gather(config, roster, ledger, rule)
+    audience = choosing.audience(config, roster, found, [part.language for part in parts])
     if not audience.number:
         raise EmptyAudience(
-            f"nobody on {' or '.join(order.lists)} would get this", hint=_why_empty(left_out, order.lists)
+            f"nobody on {' or '.join(order.lists)} would get this", hint=_why_empty(found.left_out, order.lists)
         )
     return Plan(
         order=order,
@@ -102,7 +102,7 @@ def plan(workspace: Workspace, config: Config, roster: Roster, ledger: Ledger, o
         files=files,
         content=_digest(parts),
         people=audience,
-        left_out=left_out,
+        left_out=dict(found.left_out),
         enclosed=enclosed(workspace, roster, parts, files),
     )
 
@@ -174,24 +174,6 @@ def enclosures(
         yield Enclosed(person.id, place, shown(name), hashlib.sha256(body).hexdigest(), body)
 
 
-def find_rule(roster: Roster, ledger: Ledger, order: Order) -> Rule:
-    """Names → ids. Raises NotFound for a list or mailing that is not there."""
-    lists, mailings = [], []
-    for name in order.exclude:
-        kind, _, number = name.partition(":")
-        if kind == "mailing":
-            if not number.isdigit():
-                raise NotFound(f"{name!r} names no mailing", where="--exclude", hint="write mailing:12")
-            mailings.append(ledger.mailing(int(number)).id)
-        else:
-            lists.append(roster.list(name).id)
-    return Rule(
-        lists=tuple(dict.fromkeys(roster.list(name).id for name in order.lists)),
-        exclude=tuple(sorted(set(lists))),
-        exclude_mailings=tuple(sorted(set(mailings))),
-    )
-
-
 def frozen(
     workspace: Workspace, config: Config, roster: Roster, slug: str, rule: Rule
 ) -> tuple[tuple[Part, ...], dict[str, bytes]]:
@@ -249,27 +231,7 @@ def settings(config: Config, tag: str) -> dict[str, dict[str, str]]:
     return {"sender": sender, "theme": dict(config.theme)}
 
 
-def _gathered(config: Config, roster: Roster, rule: Rule, parts: Sequence[Part]) -> tuple[Audience, dict[str, int]]:
-    """Who gets it in which language, and why others do not."""
-    languages = [part.language for part in parts]
-    default = config.languages.default
-
-    def choose(tag: str) -> str:
-        chosen = tags.choose(tag or default, languages, default)
-        if chosen not in languages:
-            wanted = f"{tag!r}" if tag else "no language"
-            raise StatementError(
-                f"there are people with {wanted}, and no part in the default language {default!r}",
-                hint=f"write {default}.md, or set languages.default to one that is there",
-            )
-        return chosen
-
-    gathered = gathering.gather(roster.db, rule.lists, rule.exclude, rule.exclude_mailings)
-    wanted = {tag: of.number for tag, of in gathering.languages(roster.db).items()}
-    return Audience.of(gathered.turn, wanted, choose), dict(gathered.left_out)
-
-
-def _why_empty(left_out: dict[str, int], lists: Sequence[str]) -> str:
+def _why_empty(left_out: Mapping[str, int], lists: Sequence[str]) -> str:
     if left_out:
         return "left out: " + ", ".join(f"{reason} {number:,}" for reason, number in left_out.items())
     return f"`broadcaster subscribers import FILE --list {lists[0]}` brings people in"

@@ -154,6 +154,16 @@ def sample(db: Db, number: int, speakers: Mapping[str, Speakers]) -> Sequence[in
     return [subscriber for _, subscriber in sorted(found)[:number]]
 
 
+def shared(db: Db, first: int, last: int) -> int:
+    """How many of those who were gathered have one of these deliveries."""
+    number: int = db.conn.execute(
+        "select count(*) from delivery d cross join temp.gathered g on g.subscriber = d.subscriber"
+        " where d.id between ? and ?",
+        (first, last),
+    ).fetchone()[0]
+    return number
+
+
 def release(db: Db) -> None:
     """Forget who was gathered."""
     db.conn.execute("drop table if exists temp.gathered")

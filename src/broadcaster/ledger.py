@@ -70,6 +70,10 @@ class Ledger:
         rows = self._conn.execute(_MAILINGS, (None, statement, json.dumps([int(s) for s in states]))).fetchall()
         return [self._mailing(row) for row in rows]
 
+    def numbers(self) -> frozenset[int]:
+        """The numbers of all mailings."""
+        return frozenset(row[0] for row in self._conn.execute("select id from mailing"))
+
     def _mailing(self, row: tuple[Any, ...]) -> Mailing:
         try:
             tally = {

@@ -72,19 +72,42 @@ NEXT: dict[tuple[State, Event], State] = {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Who is meant: list ids in order of precedence, excluded list ids, excluded mailings."""
+    """Who is meant: list ids in order of precedence, excluded list ids, mailings and segments, and a filter.
+
+    `segments` are the names of those used, as `key_of` has them, and what each meant that day: no part of what tells
+    two rules apart, for whoever gives the same order again means the same mailing.
+    """
 
     lists: tuple[int, ...]
     exclude: tuple[int, ...] = ()
     exclude_mailings: tuple[int, ...] = ()
+    exclude_segments: tuple[str, ...] = ()
+    where: str = ""
+    segments: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     def to_json(self) -> str:
-        return canonical({"lists": self.lists, "exclude": self.exclude, "exclude_mailings": self.exclude_mailings})
+        later = {"exclude_segments": self.exclude_segments, "where": self.where, "segments": self.segments}
+        return canonical(
+            {
+                "lists": self.lists,
+                "exclude": self.exclude,
+                "exclude_mailings": self.exclude_mailings,
+                # a rule that is older than these is spelled as it was
+                **{name: value for name, value in later.items() if value},
+            }
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Rule:
         value = json.loads(text)
-        return cls(tuple(value["lists"]), tuple(value["exclude"]), tuple(value["exclude_mailings"]))
+        return cls(
+            tuple(value["lists"]),
+            tuple(value["exclude"]),
+            tuple(value["exclude_mailings"]),
+            tuple(value.get("exclude_segments", ())),
+            value.get("where", ""),
+            tuple((name, where) for name, where in value.get("segments", ())),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +187,7 @@ class Mailing:
             "reason": self.reason,
             "audience": self.audience,
             "rehearsal": self.rehearsal,
+            "where": self.rule.where or None,
             "due": self.window.words or None,
             "created": self.created,
             "by": self.who,

@@ -272,4 +272,14 @@ SCHEMA: Final[dict[str, str]] = {
         create trigger audit_appended before insert on audit when exists (select 1 from audit where id = new.id)
             begin select raise(abort, 'the audit log only grows'); end;
     """,
+    "segments": """
+        create table segment (  -- filters that have a name
+            id integer primary key autoincrement,  -- never given again: the audit log names it
+            key text not null unique,  -- the name in any case
+            name text not null,
+            meaning text not null,  -- as --where has it
+            created integer not null,
+            changed integer not null
+        ) strict;
+    """,
 }

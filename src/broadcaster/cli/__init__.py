@@ -24,6 +24,8 @@ COMMANDS = {
     "demo": "demo",
     "lists": "lists",
     "subscribers": "subscribers",
+    "segments": "segments",
+    "audience": "audience",
     "suppressions": "suppressions",
     "why": "why",
     "log": "log",
@@ -50,6 +52,8 @@ SUMMARIES = {
     "demo": "Try the whole job in a throw-away workspace: nothing is mailed to anybody.",
     "lists": "Show, create, edit and delete lists.",
     "subscribers": "Find, add, import and export people.",
+    "segments": "Show, save, edit and delete segments: filters that have a name.",
+    "audience": "Show who would get a mailing, in which language; who would not, and why.",
     "suppressions": "Show and change who must not be mailed.",
     "why": "Tell everything known of ADDRESS, and why it does or does not get mail.",
     "log": "Show who changed what of people, lists and mailings, the newest first.",
@@ -203,10 +207,13 @@ def _misused(error: click.ClickException) -> int:
 
 
 def _complain(error: BroadcasterError) -> int:
-    from broadcaster.cli.say import clean
+    from broadcaster.cli.say import clean, pointed
+    from broadcaster.errors import FilterError
 
     with contextlib.suppress(OSError):  # nobody can be told; the status still says it
         print(f"broadcaster: {clean(str(error))}", file=sys.stderr)  # noqa: T201
+        for line in pointed(error.text, error.place) if isinstance(error, FilterError) and error.text else ():
+            print(f"  {line}", file=sys.stderr)  # noqa: T201
         if error.hint:
             print(f"  hint: {clean(error.hint)}", file=sys.stderr)  # noqa: T201
     return error.status

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from broadcaster.cli.house import House
+from broadcaster.cli.people import where_option
 from broadcaster.cli.say import clean, count, dump, json_option, out, say, style
 from broadcaster.cli.trials import People, Trials
 from broadcaster.errors import CheckFailed, NotFound, StatementError
 
 if TYPE_CHECKING:
+    from broadcaster.broadcast import Order
     from broadcaster.merge import MergeTemplate
     from broadcaster.proof import Finding
     from broadcaster.statement import Statement
@@ -31,10 +33,11 @@ UNMADE = frozenset({"template", "image", "attachment"})
 @click.option(
     "--list", "lists", metavar="LIST", multiple=True, help="Whose fields and languages count; all by default."
 )
+@where_option
 @click.option("--links", is_flag=True, help="Ask every link whether it answers; nothing private is asked.")
 @json_option
 @click.pass_obj
-def check(house: House, statement: str, lists: tuple[str, ...], links: bool, as_json: bool) -> None:
+def check(house: House, statement: str, lists: tuple[str, ...], where: str, links: bool, as_json: bool) -> None:
     """Find everything wrong with STATEMENT before the first recipient does.
 
     Tries every combination of branches, the longest and the empty value of each field in each language, and
@@ -46,12 +49,15 @@ def check(house: House, statement: str, lists: tuple[str, ...], links: bool, as_
     Examples:
       broadcaster check clean-water
       broadcaster check clean-water --list news --json
+      broadcaster check clean-water --list news --where "language is ar"
       broadcaster check clean-water --links
 
     \b
     Exit statuses: 0 no errors, 65 errors were found or there is no such statement, 78 configuration.
     """
-    findings = proved(house, statement, lists, links=links).findings
+    from broadcaster.broadcast import Order
+
+    findings = proved(house, Order(statement, lists, where=where), links=links).findings
     if as_json:
         dump({"statement": statement, "findings": [finding.to_dict() for finding in findings]})
     else:
@@ -60,16 +66,16 @@ def check(house: House, statement: str, lists: tuple[str, ...], links: bool, as_
     _conclude(statement, findings)
 
 
-def refuse_errors(house: House, slug: str, lists: Sequence[str], force: Sequence[str] = ()) -> None:
+def refuse_errors(house: House, order: Order, force: Sequence[str] = ()) -> None:
     """Say what is wrong with a statement. Raises CheckFailed (65) when some of it is an error of no forced rule."""
-    findings = proved(house, slug, lists).findings
+    findings = proved(house, order).findings
     for line in _told(findings, err=True):
         say(line)
     rules = [finding.rule for finding in findings if finding.level == "error" and finding.rule not in force]
     if rules:
         ways = " ".join(f"--force {rule}" for rule in dict.fromkeys(rules))
         hint = "mend it" if UNMADE.intersection(rules) else f"mend it; or insist: {ways}"
-        raise CheckFailed(f"{slug} has {count(len(rules), 'error')}: nothing was prepared or sent", hint=hint)
+        raise CheckFailed(f"{order.slug} has {count(len(rules), 'error')}: nothing was prepared or sent", hint=hint)
 
 
 def forced(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -96,17 +102,17 @@ class Proved:
         self.findings = findings
 
 
-def proved(house: House, slug: str, lists: Sequence[str] = (), *, links: bool = False) -> Proved:
-    """Look at everything, with `links` on the web too.
+def proved(house: House, order: Order, *, links: bool = False) -> Proved:
+    """Look at everything, with `links` on the web too. An order without lists is for all of them.
 
-    Raises NotFound and ConfigError; what is wrong with the statement is a finding.
+    Raises NotFound, FilterError and ConfigError; what is wrong with the statement is a finding.
     """
-    from broadcaster import broadcast, gathering, proof
+    from broadcaster import broadcast, choosing, gathering, proof
     from broadcaster.cli import files
 
-    roster = house.roster
-    on = [roster.list(name) for name in lists] or [*roster.lists()]
-    ids = [of.id for of in on]
+    roster, slug = house.roster, order.slug
+    on = [roster.list(name) for name in order.lists] or [*roster.lists()]
+    rule = choosing.find_rule(roster, house.ledger, [of.name for of in on], order.exclude, order.where)
     try:
         statement = house.workspace.statement(slug)
     except NotFound:
@@ -117,8 +123,8 @@ def proved(house: House, slug: str, lists: Sequence[str] = (), *, links: bool = 
     faults = [(proof.rule_of(error), error) for error in unmade]
     attached, missing = files.attached(house, statement, merges)
     faults += missing
-    gathering.gather(house.db, ids)
-    faults += files.enclosed(house, statement, merges) if ids else ()
+    choosing.gather(house.config, roster, house.ledger, rule)
+    faults += files.enclosed(house, statement, merges) if on else ()
     speakers = gathering.languages(house.db)
     people = People.of(house, speakers, [merge.language for merge in merges], proof.fields(merges))
     tried = Trials(house, slug, people)
@@ -130,7 +136,7 @@ def proved(house: House, slug: str, lists: Sequence[str] = (), *, links: bool = 
         config=house.config,
         merges=merges,
         faults=[*faults, *tried.faults],
-        audience={tag: of.number for tag, of in speakers.items()} if ids else None,
+        audience={tag: of.number for tag, of in speakers.items()} if on else None,
         lacking=people.lacking(proof.fields(merges), sum(of.number for of in speakers.values())),
         attached=attached,
         misread=people.misread(house, merges),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from broadcaster.audit import Audit
     from broadcaster.bounces import Bounces
+    from broadcaster.conditions import Condition
     from broadcaster.config import Config, Mailbox
     from broadcaster.courier import Consignment, Courier
     from broadcaster.db import Db
@@ -91,6 +92,12 @@ class House:
         from broadcaster.roster import Roster
 
         return Roster(self.db, lambda: self.now)
+
+    def condition(self, where: str, lists: Sequence[int] = ()) -> Condition:
+        """A --where in SQL; `lists` are those that `joined` is about, none for any. Raises FilterError (65)."""
+        from broadcaster import choosing
+
+        return choosing.condition(self.config, self.roster, self.ledger, where, lists)
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -40,6 +40,25 @@ def list_option(*, required: bool = False, multiple: bool = False, help: str) ->
     return click.option("--list", name, metavar="LIST", required=required, multiple=multiple, help=help)
 
 
+def where_option(command: Command) -> Command:
+    """--where, as every command about many people takes it; "" where it was not given."""
+    return click.option(
+        "--where",
+        metavar="FILTER",
+        callback=_said,
+        help='Only whom this is true of: "city = Basra and has tag member"; @NAME is a segment. See docs/audiences.md.',
+    )(command)
+
+
+def _said(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
+    """A filter that is empty is a mistake, as of a script whose variable is: it must not mean everybody."""
+    if value is not None and not value.strip():
+        from broadcaster import filters
+
+        filters.parse(value)
+    return value or ""
+
+
 def pair(_: click.Context, option: click.Parameter, values: Sequence[str]) -> dict[str, str]:
     """NAME=VALUE options as a mapping; of a name given twice, the last."""
     found = {}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from broadcaster.cli.house import House
-from broadcaster.cli.say import count, dry_run_option, dump, json_option, say, span
+from broadcaster.cli.people import where_option
+from broadcaster.cli.say import Command, clean, count, dry_run_option, dump, json_option, say, span, warn
 
 if TYPE_CHECKING:
     from broadcaster.broadcast import Order, Plan
@@ -22,31 +23,37 @@ def _rules(context: click.Context, parameter: click.Parameter, values: tuple[str
     return forced(context, parameter, values)
 
 
-def audience_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--list, --exclude, --at, --expires, --force: what `prepare` and `send` share."""
-    for option in reversed(
-        (
-            click.option(
-                "--list", "lists", metavar="LIST", multiple=True, help="Who gets it; may be given several times."
-            ),
-            click.option(
-                "--exclude",
-                metavar="LIST|mailing:N",
-                multiple=True,
-                help="Not who is on this list, or in that mailing.",
-            ),
-            click.option(
-                "--at", metavar="TIME", help='Not before: "2026-12-01 09:00", "tomorrow 9:00", "friday 18:00".'
-            ),
-            click.option("--expires", metavar="DURATION", help="Too late so long after --at: 90s, 5m, 12h, 3d."),
-            click.option(
-                "--force",
-                metavar="RULE",
-                multiple=True,
-                callback=_rules,
-                help="Go on although `check` finds errors of this rule; may be given several times.",
-            ),
-        )
+def who_options(command: Command) -> Command:
+    """--list, --exclude, --where: who is meant."""
+    for option in (
+        where_option,
+        click.option(
+            "--exclude",
+            metavar="LIST|@SEGMENT|mailing:N",
+            multiple=True,
+            help="Not who is on this list, in this segment, or in that mailing; may be given several times.",
+        ),
+        click.option(
+            "--list", "lists", metavar="LIST", multiple=True, help="Who is on it; may be given several times."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def audience_options(command: Command) -> Command:
+    """--list, --exclude, --where, --at, --expires, --force: what `prepare` and `send` share."""
+    for option in (
+        click.option(
+            "--force",
+            metavar="RULE",
+            multiple=True,
+            callback=_rules,
+            help="Go on although `check` finds errors of this rule; may be given several times.",
+        ),
+        click.option("--expires", metavar="DURATION", help="Too late so long after --at: 90s, 5m, 12h, 3d."),
+        click.option("--at", metavar="TIME", help='Not before: "2026-12-01 09:00", "tomorrow 9:00", "friday 18:00".'),
+        who_options,
     ):
         command = option(command)
     return command
@@ -63,6 +70,7 @@ def prepare(
     statement: str,
     lists: tuple[str, ...],
     exclude: tuple[str, ...],
+    where: str,
     at: str | None,
     expires: str | None,
     force: tuple[str, ...],
@@ -78,6 +86,7 @@ def prepare(
     Examples:
       broadcaster prepare clean-water --list news
       broadcaster prepare clean-water --list news --list members --exclude mailing:12
+      broadcaster prepare clean-water --list news --where "city = Basra and not has tag staff"
       broadcaster prepare clean-water --list news --at "tomorrow 9:00" --expires 12h
 
     \b
@@ -85,7 +94,7 @@ def prepare(
     """
     from broadcaster import broadcast
 
-    order = ordered(house, statement, lists, exclude, at, expires)
+    order = ordered(house, Asked(statement, lists, exclude, where, at, expires))
     found = planned(house, order, force)
     describe(house, found)
     if dry_run:
@@ -98,22 +107,32 @@ def prepare(
     say(prepared_words(house, made))
 
 
-def ordered(
-    house: House,
-    slug: str,
-    lists: Sequence[str],
-    exclude: Sequence[str],
-    at: str | None,
-    expires: str | None,
-) -> Order:
+class Asked(NamedTuple):
+    """A statement, and the options about its audience and time as they were given."""
+
+    slug: str
+    lists: tuple[str, ...]
+    exclude: tuple[str, ...]
+    where: str
+    at: str | None
+    expires: str | None
+
+
+def ordered(house: House, asked: Asked) -> Order:
     """What the options ask for. Raises UsageError where no list is named."""
     from broadcaster.broadcast import Order
 
+    need_lists(house, asked.lists)
+    window = _window(house, asked.at, asked.expires)
+    return Order(asked.slug, asked.lists, asked.exclude, asked.where, window, house.who)
+
+
+def need_lists(house: House, lists: Sequence[str]) -> None:
+    """Raises UsageError where no list is named."""
     if not lists:
         names = [of.name for of in house.roster.lists()]
         hint = f"; there is {', '.join(names)}" if names else ": `broadcaster lists create NAME` makes one"
         raise click.UsageError(f"--list LIST is needed{hint}")
-    return Order(slug, tuple(lists), tuple(exclude), _window(house, at, expires), house.who)
 
 
 def _window(house: House, at: str | None, expires: str | None) -> Window:
@@ -139,24 +158,45 @@ def planned(house: House, order: Order, force: Sequence[str] = ()) -> Plan:
     from broadcaster.cli.check import refuse_errors
 
     _ = house.signer, house.seal  # without the keys nothing can be mailed: say so before anything else
-    refuse_errors(house, order.slug, order.lists, force)
+    refuse_errors(house, order, force)
     return broadcast.plan(house.workspace, house.config, house.roster, house.ledger, order)
 
 
 def describe(house: House, plan: Plan) -> None:
     """How many, in which languages, who is left out and why, and how long it takes."""
-    from broadcaster import language
-
-    say(f"{plan.order.slug}: to {count(plan.audience, 'person', 'people')} on {', '.join(plan.order.lists)}")
-    chosen = sorted(plan.chosen.items(), key=lambda item: -item[1])
-    say("  languages: " + ", ".join(f"{language.name(tag)} {number:,}" for tag, number in chosen))
-    if plan.fallbacks:
-        missing = ", ".join(f"{language.name(tag)} {number:,}" for tag, number in sorted(plan.fallbacks.items()))
-        say(f"  fallback:  {missing} get another language, for want of their own")
-    if plan.left_out:
-        say("  left out:  " + ", ".join(f"{reason} {number:,}" for reason, number in plan.left_out.items()))
+    where = f" where {clean(plan.rule.where)}" if plan.rule.where else ""
+    say(f"{plan.order.slug}: to {count(plan.audience, 'person', 'people')} on {', '.join(plan.order.lists)}{where}")
+    tell_people(plan.chosen, plan.fallbacks, plan.left_out)
     say(f"  through:   {ways(house)}")
     say(f"  takes:     {duration(house, plan.audience)}")
+    for of, number in _repeated(house, plan):
+        words = f"{count(number, 'of them is', 'of them are')} in mailing {of.id} of {of.statement} too"
+        warn(f"{words}, and may get it twice", hint=f"--exclude mailing:{of.id} leaves them out")
+
+
+def tell_people(chosen: Mapping[str, int], fallbacks: Mapping[str, int], left_out: Mapping[str, int]) -> None:
+    """How many get which language, for want of their own or not, and who is left out and why."""
+    from broadcaster import language
+
+    def named(tags: Iterable[tuple[str, int]]) -> str:
+        return ", ".join(f"{language.name(tag) if tag else 'none known'} {number:,}" for tag, number in tags)
+
+    if chosen:
+        say(f"  languages: {named(sorted(chosen.items(), key=lambda item: -item[1]))}")
+    if fallbacks:
+        say(f"  fallback:  {named(sorted(fallbacks.items()))} get another language, for want of their own")
+    if left_out:
+        say("  left out:  " + ", ".join(f"{reason} {number:,}" for reason, number in left_out.items()))
+
+
+def _repeated(house: House, plan: Plan) -> Iterator[tuple[Mailing, int]]:
+    """The earlier mailings of the same statement that went, or will go, to people of this plan; to how many."""
+    from broadcaster import gathering
+
+    for of in house.ledger.mailings(statement=plan.order.slug):
+        gone = of.rehearsal or (of.untouched and of.state.over)
+        if not gone and of.rule != plan.rule and (number := gathering.shared(house.db, of.first, of.last)):
+            yield of, number
 
 
 def ways(house: House) -> str:
@@ -192,6 +232,7 @@ def foreseen(house: House, plan: Plan) -> dict[str, Any]:
         "state": "ready" if plan.order.window.due is None else "scheduled",
         "audience": plan.audience,
         "rehearsal": house.config.rehearsal,
+        "where": plan.rule.where or None,
         "due": plan.order.window.words or None,
         **tally,
         "pending": plan.audience,

@@ -102,6 +102,13 @@ def clip(text: str, columns: int) -> str:
     return text + "…"
 
 
+def pointed(text: str, place: int, columns: int = 72) -> tuple[str, str]:
+    """The part of a text around a place (characters, from 0), and a line with a mark under it."""
+    start = max(0, place - columns // 2)
+    before = ("…" if start else "") + clean(text[start:place])
+    return clip(before + clean(text[place : place + columns]), columns + width(before)), " " * width(before) + "^"
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Aligned columns on standard output; numbers to the right; cells cleaned. Nothing at all without rows."""
     cells = [["" if cell is None else clean(cell) for cell in row] for row in rows]

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from broadcaster.cli.house import House
-from broadcaster.cli.prepare import audience_options, describe, foreseen, ordered, planned, prepared_words, whose_turn
+from broadcaster.cli.prepare import (
+    Asked,
+    audience_options,
+    describe,
+    foreseen,
+    ordered,
+    planned,
+    prepared_words,
+    whose_turn,
+)
 from broadcaster.cli.say import (
     Progress,
     ask,
@@ -58,6 +67,7 @@ def send(
     statement: str,
     lists: tuple[str, ...],
     exclude: tuple[str, ...],
+    where: str,
     at: str | None,
     expires: str | None,
     force: tuple[str, ...],
@@ -89,9 +99,9 @@ def send(
         raise Unanswered("nobody is here to be asked, so nothing was sent", hint="add --yes")
     refuse_elsewhere(house.workspace.root)
     if statement.isdigit():
-        if lists or exclude or at or again or force:
+        if lists or exclude or where or at or again or force:
             raise click.UsageError(
-                "a mailing's number takes no --list, --exclude, --at, --force or --again: it is frozen"
+                "a mailing's number takes no --list, --exclude, --where, --at, --force or --again: it is frozen"
             )
         of = house.ledger.mailing(int(statement))
         if of.state.word == "finished":
@@ -99,9 +109,8 @@ def send(
         refuse_unbuilt(house)
         resuming(house, of, yes=yes, dry_run=dry_run)
     else:
-        made = _found_or_made(
-            house, statement, lists, exclude, at, expires, force=force, again=again, yes=yes, dry_run=dry_run
-        )
+        asked = Asked(statement, lists, exclude, where, at, expires)
+        made = _found_or_made(house, asked, force=force, again=again, yes=yes, dry_run=dry_run)
         if isinstance(made, dict):
             if as_json:
                 dump(made)
@@ -115,36 +124,28 @@ def send(
 
 
 def _found_or_made(
-    house: House,
-    slug: str,
-    lists: tuple[str, ...],
-    exclude: tuple[str, ...],
-    at: str | None,
-    expires: str | None,
-    *,
-    force: tuple[str, ...],
-    again: bool,
-    yes: bool,
-    dry_run: bool,
+    house: House, asked: Asked, *, force: tuple[str, ...], again: bool, yes: bool, dry_run: bool
 ) -> Mailing | dict[str, Any]:
     """The mailing that a statement means: the unfinished one, or a new one. A dry run's is only foreseen."""
-    from broadcaster import broadcast
+    from broadcaster import broadcast, choosing
 
-    config, roster, ledger = house.config, house.roster, house.ledger
+    config, roster, ledger, slug = house.config, house.roster, house.ledger, asked.slug
     house.workspace.statement(slug)  # an unknown name is told before anything else
-    wanted = ordered(house, slug, lists, exclude, at, expires) if lists else None
-    rule = broadcast.find_rule(roster, ledger, wanted) if wanted else None
+    wanted = ordered(house, asked) if asked.lists else None
+    rule = choosing.find_rule(roster, ledger, asked.lists, asked.exclude, asked.where) if wanted else None
     found = broadcast.earlier(ledger, slug, rule, rehearsal=config.rehearsal)
     going = broadcast.unfinished(found)
     if going is not None and not again:
-        if at or expires or (exclude and not lists):
+        if asked.at or asked.expires or ((asked.exclude or asked.where) and not asked.lists):
             raise NotAllowed(
                 f"{slug} is prepared already, as mailing {going.id}: its time and audience are frozen",
                 hint=f"`broadcaster cancel {going.id}` drops it; `broadcaster send {going.id}` goes on with it",
             )
         refuse_unbuilt(house)
         if broadcast.changed_since(house.workspace, config, roster, going):
-            _sure_about_the_old_text(going)
+            _sure(f"{slug} has changed", going, "text")
+        if others := choosing.meant_since(roster, going.rule):
+            _sure(f"what {', '.join(f'@{name}' for name in others)} means has changed", going, "audience")
         resuming(house, going, yes=yes, dry_run=dry_run)
         return going
     over = [one for one in found if one.state.over and not one.rehearsal and not one.untouched]
@@ -156,8 +157,7 @@ def _found_or_made(
             " knows nothing of it: it was restored from an older copy",
             hint="--again makes a new mailing to everyone",
         )
-    order = wanted or ordered(house, slug, lists, exclude, at, expires)
-    return _made(house, order, force, yes=yes, dry_run=dry_run)
+    return _made(house, wanted or ordered(house, asked), force, yes=yes, dry_run=dry_run)
 
 
 def _made(house: House, order: Order, force: tuple[str, ...], *, yes: bool, dry_run: bool) -> Mailing | dict[str, Any]:
@@ -196,14 +196,15 @@ def resuming(house: House, of: Mailing, *, yes: bool, dry_run: bool) -> None:
         ask(f"Send to {count(of.open, 'person', 'people')} now?", yes=yes)
 
 
-def _sure_about_the_old_text(going: Mailing) -> None:
-    words = f"{going.statement} has changed since mailing {going.id} was prepared"
+def _sure(changed: str, going: Mailing, what: str) -> None:
+    """Go on with what was frozen, only by a person's word. Raises NotAllowed where there is nobody to ask."""
+    words = f"{changed} since mailing {going.id} was prepared"
     if not interactive():
         raise NotAllowed(
             words,
-            hint=f"`broadcaster send {going.id}` sends the text as it was, `broadcaster cancel {going.id}` drops it",
+            hint=f"`broadcaster send {going.id}` sends the {what} as it was, `broadcaster cancel {going.id}` drops it",
         )
-    ask(f"{words}. Go on with the text as it was?", yes=False)
+    ask(f"{words}. Go on with the {what} as it was?", yes=False)
 
 
 def already_sent(of: Mailing) -> NotAllowed:

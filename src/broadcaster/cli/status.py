@@ -10,6 +10,7 @@ from broadcaster.cli.house import House
 from broadcaster.cli.say import (
     COLOURS,
     bar,
+    clean,
     count,
     counts,
     dump,
@@ -138,6 +139,8 @@ def _told(house: House, of: Mailing) -> None:
     out(f"  {counts(of.words())}")
     if returned := house.bounces.tally(of.id):
         out(f"  came back: {counts(returned)}; `broadcaster bounces --mailing {of.id}` tells more")
+    if of.rule.where:
+        out(f"  only where {clean(of.rule.where)}")
     if of.left_out:
         out("  left out: " + ", ".join(f"{reason} {number:,}" for reason, number in of.left_out.items()))
     for each in _slowed(house) if of.state.word == "sending" else ():

@@ -21,6 +21,7 @@ from broadcaster.cli.people import (
     pair,
     shown,
     stream,
+    where_option,
     zone_name,
 )
 from broadcaster.cli.say import clean, count, dry_run_option, dump, encoded, json_option, moment, out, say, table
@@ -62,27 +63,32 @@ timezone_option = click.option("--timezone", metavar="ZONE", help="Like Asia/Bag
 @subscribers.command("find", short_help="Find people by part of address, name or field.")
 @click.argument("text", required=False, default="")
 @list_option(help="Only who is on LIST.")
+@where_option
 @click.option(
     "--limit", type=click.IntRange(min=0), metavar="N", help=f"At most N; {SHOWN:,} unless --json, 0 for no limit."
 )
 @json_option
 @click.pass_obj
-def find(house: House, text: str, of: str | None, limit: int | None, as_json: bool) -> None:
+def find(house: House, text: str, of: str | None, where: str, limit: int | None, as_json: bool) -> None:
     """Find people by a part of their address, name or a field, without regard to case and accents.
 
     \b
     Examples:
       broadcaster subscribers müller
       broadcaster subscribers basra --list news --json
+      broadcaster subscribers --where "city in (Basra, Erbil) and not has tag staff"
 
     \b
-    Exit statuses: 0 told (also when there is nobody), 65 no such list, 78 configuration.
+    Exit statuses: 0 told (also when there is nobody), 65 no such list or a filter that cannot be read,
+    78 configuration.
     """
     from itertools import islice
 
     most = limit if limit is not None else 0 if as_json else SHOWN
     roster = house.roster
-    found = pages(roster, islice(roster.search(text, roster.list(of) if of else None), most + 1 if most else None))
+    on = roster.list(of) if of else None
+    people_found = roster.search(text, on, house.condition(where, [on.id] if on else ()))
+    found = pages(roster, islice(people_found, most + 1 if most else None))
     if as_json:
         stream(islice(found, most or None))
         return
@@ -100,7 +106,8 @@ def find(house: House, text: str, of: str | None, limit: int | None, as_json: bo
     ]
     table(["address", "name", "language", "lists", "fields"], rows)
     if not rows:
-        say(f"nobody has {text!r}" if text else "nobody yet: `broadcaster subscribers import FILE --list LIST`")
+        nobody = f"nobody has {clean(text)!r}" if text else "nobody is meant by that" if where or on else None
+        say(nobody or "nobody yet: `broadcaster subscribers import FILE --list LIST`")
     elif most and len(people) > most:
         say(f"… and more: these are the first {most:,}; --limit 0 shows all")
 
