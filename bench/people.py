@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 NAMES = ("Anna Müller", "محمد الكعبي", "ئاکۆ جاف", "Peter O'Brien", "Sara", '"Rosa ""R"" Almeida"', '"Doe, John"')
@@ -41,9 +42,10 @@ def line(what: str, wall: float, cpu: float, held: int, found: object = "") -> N
 
 def measure(path: Path, root: Path) -> None:
     """Import the file twice and ask what mailings ask."""
-    from broadcaster import gathering, intake
+    from broadcaster import filters, gathering, intake
     from broadcaster.census import Census
     from broadcaster.charset import examine
+    from broadcaster.conditions import Condition, Scope, compiled
     from broadcaster.db import open_database
     from broadcaster.roster import Roster
     from broadcaster.sheet import Sheet
@@ -59,6 +61,12 @@ def measure(path: Path, root: Path) -> None:
             job.stage(Sheet(stream, text.encoding or "utf-8"))
             return job.apply(file=path.name, digest=text.digest, who="bench", consent="invented")[1]
 
+    def condition(where: str) -> Condition:
+        return compiled(filters.parse(where), Scope(roster.fields(), lists=[news.id]))
+
+    def filtered(where: str) -> object:
+        return dict(gathering.gather(db, [news.id], where=condition(where)).left_out)
+
     def lap(what: str, work: Callable[[], object]) -> None:
         wall, cpu = time.perf_counter(), time.process_time()
         found = work()
@@ -69,12 +77,16 @@ def measure(path: Path, root: Path) -> None:
     lap("import", take_in)
     lap("import again", take_in)
     lap("gather", lambda: gathering.gather(db, [news.id]))
+    for where in ("city = Basra", "name like %ros%", "joined after 2020-01-01", "not has chapter"):
+        lap(f"gather … {where}", partial(filtered, where))
+    lap("gather", lambda: gathering.gather(db, [news.id]))
     lap("languages", lambda: gathering.languages(db))
     lap("profile of name and city", lambda: sum(row[2] for row in Census(db).profile(["name", "city"])))
     lap("people, 10,000 in lots", lambda: sum(len(roster.people(lot)) for lot in lots))
     lap("barred, 10,000 in lots", lambda: sum(len(roster.barred([(one, news.id) for one in lot])) for lot in lots))
     lap("search", lambda: sum(1 for _ in roster.search("almeida")))
     lap("export", lambda: sum(1 for _ in roster.members(news)))
+    lap("export … city = Basra", lambda: sum(1 for _ in roster.members(news, condition("city = Basra"))))
     db.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broadcaster import enrolment, gathering
+from broadcaster import enrolment, filters, gathering
 from broadcaster.address import Address
 from broadcaster.audience import Speakers
 from broadcaster.census import Census
+from broadcaster.conditions import Scope, compiled
 from broadcaster.db import Db, open_database
 from broadcaster.ledger import Ledger
 from broadcaster.mailing import Draft, Part, Rule, Window
@@ -112,6 +114,80 @@ def test_everybody_is_reached_or_left_out_for_one_reason(
     without = {person for person, _, _ in reached(db, one)}
     assert roster.barred([(person, one.id) for person in everybody]) == everybody - without
     db.close()
+
+
+@given(st.lists(st.tuples(Role, Role, st.sampled_from(["Basra", "Erbil", ""]), st.booleans()), max_size=10))
+@settings(max_examples=40)
+def test_whom_a_filter_is_not_true_of_is_passed_over_and_told_so(
+    tmp_path_factory: pytest.TempPathFactory, people: list[tuple[str, str, str, bool]]
+) -> None:
+    db = open_database(tmp_path_factory.mktemp("roster") / "people.db")
+    roster = Roster(db, lambda: 7)
+    lists = [roster.create_list(name, "example.org", {}) for name in ("one", "two")]
+    reach, passed = [], []
+    for number, (*roles, city, barred) in enumerate(people):
+        address = f"p{number}@example.org"
+        for role, to in zip(roles, lists, strict=True):
+            if role != "none":
+                join(roster, to, address, city=city)
+                if role != "active":
+                    (roster.leave if role == "left" else roster.remove)(roster.known(address), [to], "")
+        if barred:
+            roster.suppress(a(address), "bounced")
+        if roles[0] not in ("active", "left"):
+            continue
+        person = roster.known(address).id
+        if roles[0] == "left":
+            passed.append((person, "left"))
+        elif barred:
+            passed.append((person, "suppressed"))
+        elif roles[1] == "active" or city == "Erbil":
+            passed.append((person, "excluded"))
+        elif city != "Basra":
+            passed.append((person, "filtered"))
+        else:
+            reach.append((person, lists[0].id, ""))
+    scope = Scope({"city"})
+    found = gathering.gather(
+        db,
+        [lists[0].id],
+        [lists[1].id],
+        where=compiled(filters.parse("city = basra"), scope),
+        but=compiled(filters.parse("city = erbil"), scope),
+    )
+    assert [*gathering.reached(db)] == reach
+    assert [*gathering.passed(db)] == passed
+    assert found.left_out == Counter(reason for _, reason in passed)
+    db.close()
+
+
+@given(st.sets(st.integers(1, 40)), st.sets(st.integers(1, 40)))
+@settings(max_examples=25)
+def test_who_is_in_an_earlier_mailing_too_is_counted(people: set[int], had: set[int]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        db = open_database(Path(folder) / "people.db")
+        draft = Draft("june", [Part(0, "en", "{}")], {}, "content", Rule((1,)), Window(), False, "tester")
+        of = Ledger(db).mailing(enrolment.enrol(db, draft, gathered(db, had), {}, 1))
+        gathered(db, people)
+        assert gathering.shared(db, of.first, of.last) == len(people & had)
+        db.close()
+
+
+def test_a_filter_asks_each_person_by_their_keys(roster: Roster, db: Db, news: MailingList) -> None:
+    asked: list[str] = []
+    said = "not sent mailing 1 and joined after 2026-01-01 and city = Basra and has tag a"
+    for lists in ([], [news.id]):
+        where = compiled(filters.parse(said), Scope({"city", "tags"}, {}, {1}, lists=lists))
+        db.conn.set_trace_callback(asked.append)
+        gathering.gather(db, [news.id], where=where)
+        db.conn.set_trace_callback(None)
+        (sql,) = (sql for sql in asked if "tagged(" in sql)
+        plan = [row[3] for row in db.conn.execute(f"explain query plan {sql}")]
+        # those who were gathered are walked, and what a value of JSON holds
+        assert [step for step in plan if step.startswith("SCAN") and "VIRTUAL" not in step] == ["SCAN g"]
+        assert any("delivery_once (<expr>=? AND subscriber=?)" in step for step in plan), plan
+        assert not [step for step in plan if "TEMP B-TREE" in step]
+        asked.clear()
 
 
 def test_what_people_have_is_counted_over_who_would_be_mailed(roster: Roster, db: Db, news: MailingList) -> None:

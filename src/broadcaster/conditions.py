@@ -211,11 +211,11 @@ class _Compiler:
         if number not in self._scope.mailings:
             raise self._of.wrong(f"no mailing {number}", place, "`broadcaster mailings` lists them")
         states = json.dumps([int(state) for state in WAS_SENT])
-        # through the index of who is in which mailing; a rehearsal was sent to nobody
+        # asked of the index of who is in which mailing, for each person; a rehearsal was sent to nobody
         return Condition(
-            "exists (select 1 from mailing m cross join delivery d on d.mailing + 0 = m.id and d.subscriber = s.id"
-            " where m.id = ? and not m.rehearsal and d.state in (select value from json_each(?)))",
-            (number, states),
+            "(exists (select 1 from mailing where id = ? and not rehearsal) and exists (select 1 from delivery d"
+            " where d.mailing + 0 = ? and d.subscriber = s.id and d.state in (select value from json_each(?))))",
+            (number, number, states),
         )
 
     def _segment(self, name: str, place: int) -> Condition:

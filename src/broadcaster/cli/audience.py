@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -13,7 +12,7 @@ import click
 from broadcaster.cli.house import House
 from broadcaster.cli.people import PAGE, stream
 from broadcaster.cli.prepare import need_lists, tell_people, who_options
-from broadcaster.cli.say import clean, count, json_option, out, say, table
+from broadcaster.cli.say import clean, count, encoded, json_option, out, say, table
 
 if TYPE_CHECKING:
     from broadcaster.audience import Audience, Gathered
@@ -115,7 +114,7 @@ def _dump(people: Audience, found: Gathered, reach: Iterator[dict[str, Any]], pa
         "fallbacks": people.fallbacks,
         "left_out": dict(found.left_out),
     }
-    sys.stdout.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "people": ')
+    sys.stdout.write(encoded(head)[:-1] + ', "people": ')
     stream(reach)
     sys.stdout.write(', "without": ')
     stream(passed)
