@@ -37,6 +37,7 @@ def test_what_staff_would_write_is_read() -> None:
         ("city = Basra", "city = Basra"),
         ("city == 'New York'", 'city = "New York"'),
         ("City is not Basra", "City != Basra"),
+        ("city is not in (a, b)", "not city in (a, b)"),
         ("شهر = مايو", "شهر = مايو"),
         ("subscriber.city=Basra", "city = Basra"),
         ("subscriber.joined = x", "subscriber.joined = x"),

@@ -386,16 +386,16 @@ class _Parser:
         if (sign := _SIGNS.get(self._here.keyword)) is not None:
             self._take()
             return Compare(of, sign, self._value())
-        if self._taken("is"):
-            return Compare(of, "!=" if self._taken("not") else "=", self._value())
         for word in ("before", "after", "on"):
             if self._taken(word):
                 return Compare(of, word, self._value())
-        negated = self._taken("not")
+        same, negated = self._taken("is"), self._taken("not")
         if self._taken("in"):
             test: Test = Among(of, self._values())
         elif self._taken("like"):
             test = self._like(of)
+        elif same:
+            return Compare(of, "!=" if negated else "=", self._value())
         else:
             signs = "= != < <= > >= is, in, like, before, after or on"
             raise self._expected("a comparison", f"write {of} and one of {signs}, then a value; or has {of}")
