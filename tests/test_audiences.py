@@ -171,7 +171,8 @@ def db(tmp_path: Path) -> Iterator[Db]:
 def test_a_segment_is_found_in_any_case_and_its_changes_are_in_the_audit_log(db: Db) -> None:
     of = segments.save(db, "Über-40", "age > 40", 7)
     assert segments.find(db, "ÜBER-40") == of
-    segments.edit(db, of, "age >= 40", 8)
+    for _ in range(2):  # the second time changes nothing
+        segments.edit(db, of, "age >= 40", 8)
     assert segments.meanings(db) == {"über-40": "age >= 40"}
     with pytest.raises(NotAllowed):
         segments.save(db, "über-40", "age > 1", 9)

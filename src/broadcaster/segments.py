@@ -77,8 +77,10 @@ def save(db: Db, name: str, where: str, now: int) -> Segment:
 def edit(db: Db, of: Segment, where: str, now: int) -> Segment:
     """Let a name mean something else from now on."""
     with db.atomic(durable=True) as conn:
-        conn.execute("update segment set meaning = ?, changed = ? where id = ?", (where, now, of.id))
-        db.note("segment edit", now, segment=of.id)
+        if conn.execute(
+            "update segment set meaning = ?1, changed = ?2 where id = ?3 and meaning <> ?1", (where, now, of.id)
+        ).rowcount:
+            db.note("segment edit", now, segment=of.id)
     return find(db, of.name)
 
 
