@@ -210,6 +210,7 @@ def test_segments_are_saved_shown_changed_and_deleted(here: Here) -> None:
     here("segments", "edit", "x", "--where", "city = x", status=65)
     assert "1 person now" in here("segments", "edit", "@Basrans", "--where", "city = Erbil").out
     assert addresses(here("audience", "--list", "news", "--where", "@basrans", "--json")) == ["ako"]
+    assert "hint: the segment is @basrans" in here("audience", "--list", "news", "--exclude", "basrans", status=65).err
     here("segments", "delete", "basrans", status=2)
     here("segments", "delete", "basrans", "--yes", "--dry-run")
     here("segments", "delete", "basrans", "--yes")

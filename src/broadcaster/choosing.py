@@ -64,7 +64,7 @@ def find_rule(
         elif name.startswith("@"):
             used.append(segments.find(roster.db, name[1:]))
         else:
-            out.append(roster.list(name).id)
+            out.append(_excluded(roster, name))
     but = sorted({each.name for each in used})
     spelled = ""
     if where:
@@ -81,6 +81,16 @@ def find_rule(
         where=spelled,
         segments=tuple(sorted({(key_of(each.name), each.where) for each in used})),
     )
+
+
+def _excluded(roster: Roster, name: str) -> int:
+    """The id of a list. Raises NotFound; a segment is not named like one."""
+    try:
+        return roster.list(name).id
+    except NotFound as error:
+        if key_of(name) not in segments.meanings(roster.db):
+            raise
+        raise NotFound(error.message, where="--exclude", hint=f"the segment is @{name}") from None
 
 
 def gather(config: Config, roster: Roster, ledger: Ledger, rule: Rule) -> Gathered:
