@@ -25,6 +25,7 @@ _DROPPED = dict.fromkeys(
         *range(0x202A, 0x202F),
         *range(0x2066, 0x206A),
         *(0x200B, 0x2060, 0xFEFF, 0xFFF9, 0xFFFA, 0xFFFB),
+        *(0xFFFE, 0xFFFF),  # no letters, and no XML holds them
     ]
 )
 

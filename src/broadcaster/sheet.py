@@ -19,6 +19,7 @@ from broadcaster import language
 from broadcaster.address import fast
 from broadcaster.cell import mailbox, tidy, tidy_line
 from broadcaster.errors import AddressError, BadData, SheetError
+from broadcaster.formula import bare
 from broadcaster.heading import OWN, Column, columns, hints_at_email, mapped, meaning, place_of
 
 ROW_LIMIT = 1_000_000  # characters; a row over several lines that is longer is a quotation mark that was never closed
@@ -246,7 +247,7 @@ def _split(
             continue
         long = len(lines.taken[0]) >= ROW_LIMIT
         lines.taken.clear()
-        yield start, cells, f"a line of more than {ROW_LIMIT:,} characters" if long else ""
+        yield start, bare(cells), f"a line of more than {ROW_LIMIT:,} characters" if long else ""
 
 
 def _loose(lines: Sequence[str], delimiter: str) -> bool:

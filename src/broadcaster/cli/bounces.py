@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -165,17 +166,12 @@ def whom(row: dict[str, Any]) -> str:
 
 def _csv(house: House, rows: Iterator[dict[str, Any]]) -> None:
     """For a spreadsheet: others wrote much of it, and none of that may be taken for a formula."""
-    import csv
-    import io
+    from broadcaster.formula import as_csv
 
     zone = house.config.time.zone
-    line = io.StringIO(newline="")
-    writer = csv.writer(line, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        cells = [moment(row["at"], zone), *("" if row[name] is None else str(row[name]) for name in COLUMNS[1:])]
-        writer.writerow([f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell for cell in cells])
-        sys.stdout.write(line.getvalue())
-        line.seek(0)
-        line.truncate()
-    sys.stdout.write(line.getvalue())
+    cells = (
+        [moment(row["at"], zone), *("" if row[name] is None else str(row[name]) for name in COLUMNS[1:])]
+        for row in rows
+    )
+    for text in as_csv(chain([COLUMNS], cells), end="\n"):
+        sys.stdout.write(text)
