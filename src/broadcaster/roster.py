@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -228,7 +228,9 @@ class Roster:
         for row in self._conn.execute(f"{PERSON} s where {' and '.join(conditions)} order by id", values):
             yield person(row)
 
-    def members(self, of: MailingList | None = None, where: Condition = EVERYBODY) -> Iterator[Subscriber]:
+    def members(
+        self, of: MailingList | None = None, where: Condition = EVERYBODY
+    ) -> Generator[Subscriber, None, None]:
         """Who would be mailed: everybody on a list, or on any, who is not suppressed; streaming, by id."""
         for row in self._conn.execute(f"{PERSON} s where {_MAILED} and {where.sql} order by id", _mailed(of, where)):
             yield person(row)

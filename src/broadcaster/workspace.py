@@ -10,11 +10,11 @@ import os
 import posixpath
 import stat
 import unicodedata
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from broadcaster.errors import CannotWrite, ConfigError, NotAllowed, NotFound, RelayUnavailable, StatementError
 
@@ -298,6 +298,33 @@ def create_private(path: Path) -> int:
         raise CannotWrite("is there already", where=str(path), hint="name another file") from None
     except OSError as error:
         raise CannotWrite((error.strerror or str(error)).lower(), where=str(path)) from None
+
+
+@contextmanager
+def private_file(path: Path) -> Iterator[BinaryIO]:
+    """A new file that only we can read, and that is whole when it is there: half a list of people looks like all of it.
+
+    Until then its name is taken by an empty one, and what is written lies in NAME.part. An error takes both away.
+    Raises CannotWrite when one of them is there already, or the disk fails.
+    """
+    part = path.with_name(f"{path.name}.part")
+    os.close(create_private(path))
+    try:
+        descriptor = create_private(part)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(descriptor)
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise CannotWrite((error.strerror or str(error)).lower(), where=str(path)) from None
+        raise
 
 
 def _private(path: Path, name: str, *, missing: str) -> bytes:

@@ -19,6 +19,9 @@ IGNORED = """\
 /outbox/
 /returns/
 /statements/*/private/
+/*.csv*
+/*.jsonl*
+/*.xlsx*
 /subscribers/*
 !/subscribers/README.md
 !/subscribers/sample.csv

@@ -1,10 +1,8 @@
-"""subscribers: find, show, add, edit, remove, unsubscribe, export; import is in subscribers_import."""
+"""subscribers: find, show, add, edit, remove, unsubscribe; import and export have files of their own."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,7 +22,8 @@ from broadcaster.cli.people import (
     where_option,
     zone_name,
 )
-from broadcaster.cli.say import clean, count, dry_run_option, dump, encoded, json_option, moment, out, say, table
+from broadcaster.cli.say import clean, dry_run_option, dump, json_option, moment, out, say, table
+from broadcaster.cli.subscribers_export import export
 from broadcaster.cli.subscribers_import import import_
 
 if TYPE_CHECKING:
@@ -314,71 +313,6 @@ def unsubscribe(house: House, address: str, lists: tuple[str, ...], reason: str,
         out(f"{clean(of.address)} {did} nothing any more, from any list")
 
 
-@subscribers.command("export", short_help="Write people as CSV or JSON lines.")
-@list_option(help="Only who is on LIST; otherwise everybody who is on any.")
-@click.option(
-    "-o",
-    "output",
-    metavar="FILE",
-    type=click.Path(readable=False, path_type=Path),
-    help="A new file, for your eyes only.",
-)
-@json_option
-@click.pass_obj
-def export(house: House, of: str | None, output: Path | None, as_json: bool) -> None:
-    """Write the people who would be mailed as CSV, or as JSON lines: who left or is suppressed is not among them.
-
-    What is written can be imported again. A FILE starts with the mark that tells Excel it is UTF-8.
-
-    \b
-    Examples:
-      broadcaster subscribers export --list news -o news.csv
-      broadcaster subscribers export --json | jq .address
-
-    \b
-    Exit statuses: 0 written, 65 no such list, 73 FILE is there already or cannot be written, 78 configuration.
-    """
-    people = house.roster.members(house.roster.list(of) if of else None)
-    if output is None:
-        number = _write(house, people, sys.stdout, as_json=as_json)
-        return
-    import os
-
-    from broadcaster.workspace import create_private
-
-    descriptor = create_private(output)
-    with os.fdopen(descriptor, "w", encoding="utf-8" if as_json else "utf-8-sig", newline="") as file:
-        number = _write(house, people, file, as_json=as_json)
-    say(f"{count(number, 'person', 'people')} written to {clean(output)}")
-
-
-def _write(house: House, people: Any, file: IO[str], *, as_json: bool) -> int:
-    """Everybody, as JSON lines or CSV (RFC 4180); how many."""
-    import csv
-    import io
-
-    number = 0
-    if as_json:
-        for each in pages(house.roster, people):
-            file.write(encoded(each) + "\n")
-            number += 1
-        return number
-    custom = sorted(house.roster.fields())
-    # standard output translates line ends by itself, and RFC 4180 wants CRLF where a program reads
-    line = io.StringIO(newline="")
-    writer = csv.writer(line)
-    writer.writerow(["email", "name", "language", "timezone", *custom])
-    for number, each in enumerate(people, start=1):
-        own = (each.address, each.name, each.language, each.timezone)
-        writer.writerow([*own, *(each.fields.get(name, "") for name in custom)])
-        if number % 500 == 0:
-            file.write(line.getvalue())
-            line.seek(0)
-            line.truncate()
-    file.write(line.getvalue())
-    return number
-
-
 def _person(house: House, of: Subscriber) -> dict[str, Any]:
     return shown(of, house.roster.standings([of.id])[of.id], house.roster.reasons([of.id]).get(of.id))
 
@@ -401,3 +335,4 @@ def _gone(of: Subscriber, gone: list[str], did: str, nothing: str) -> None:
 
 
 subscribers.add_command(import_)
+subscribers.add_command(export)
