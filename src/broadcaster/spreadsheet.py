@@ -105,7 +105,7 @@ def _sheet(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
 def _row(number: int, names: Sequence[str], cells: Sequence[str], style: int) -> str:
     said = "".join(
         [
-            f'<c r="{name}{number}" s="{style}" t="inlineStr"><is><t xml:space="preserve">{_text(cell)}</t></is></c>'
+            f'<c r="{name}{number}" s="{style}" t="inlineStr"><is>{_text(cell)}</is></c>'
             for name, cell in zip(names, cells, strict=True)
             if cell
         ]
@@ -114,9 +114,10 @@ def _row(number: int, names: Sequence[str], cells: Sequence[str], style: int) ->
 
 
 def _text(cell: str) -> str:
-    if not cell.isprintable() or "_x" in cell:
-        cell = _UNSAID.sub(lambda found: f"_x{ord(found[0]):04X}_", cell)
-    return escape(cell)
+    if cell.isprintable() and "_x" not in cell and cell == cell.strip():
+        return f"<t>{escape(cell)}</t>"
+    said = _UNSAID.sub(lambda found: f"_x{ord(found[0]):04X}_", cell)
+    return f'<t xml:space="preserve">{escape(said)}</t>'
 
 
 def _refuse_long(heading: Sequence[str], row: Sequence[str]) -> None:
