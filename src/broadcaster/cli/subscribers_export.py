@@ -121,7 +121,8 @@ def _packed(file: BinaryIO) -> BinaryIO:
 def _text(house: House, form: str, people: Iterable[Subscriber]) -> Iterator[str]:
     """People as JSON lines or CSV, piece by piece."""
     if form == "jsonl":
-        return (json.dumps(each, ensure_ascii=False) + "\n" for each in pages(house.roster, people))
+        encode = json.JSONEncoder(ensure_ascii=False).encode
+        return (encode(each) + "\n" for each in pages(house.roster, people))
     from broadcaster.formula import as_csv
 
     heading, rows = _rows(house, people)
@@ -134,8 +135,8 @@ def _rows(house: House, people: Iterable[Subscriber]) -> tuple[Sequence[str], It
 
     custom = sorted(house.roster.fields())
     return [*OWN, *custom], (
-        [each.address, each.name, each.language, each.timezone, *(each.fields.get(name, "") for name in custom)]
-        for each in people
+        [address, name, language, timezone, *[fields.get(each, "") for each in custom]]
+        for _, address, name, language, timezone, fields in people
     )
 
 
