@@ -9,16 +9,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 import click
 
 from broadcaster.cli.house import House
-from broadcaster.cli.people import PAGE, list_option, pages
+from broadcaster.cli.people import PAGE, list_option, pages, where_option
 from broadcaster.cli.say import Progress, clean, count, json_option, say
 from broadcaster.errors import CannotWrite
 
 if TYPE_CHECKING:
+    from broadcaster.conditions import Condition
     from broadcaster.subscriber import MailingList, Subscriber
 
 FORMATS = ("csv", "jsonl", "xlsx")
@@ -30,6 +31,7 @@ PACKED = ".gz"
 
 @click.command("export", short_help="Write people as CSV, JSON lines or a spreadsheet.")
 @list_option(help="Only who is on LIST; otherwise everybody who is on any.")
+@where_option
 @click.option(
     "-o",
     "output",
@@ -45,7 +47,7 @@ PACKED = ".gz"
 )
 @json_option
 @click.pass_obj
-def export(house: House, of: str | None, output: Path | None, wanted: str | None, as_json: bool) -> None:
+def export(house: House, of: str | None, where: str, output: Path | None, wanted: str | None, as_json: bool) -> None:
     """Write the people who would be mailed: who left or is suppressed is not among them.
 
     What is written can be imported again, and is the same then. People choose their own names: a cell of CSV that a
@@ -55,58 +57,66 @@ def export(house: House, of: str | None, output: Path | None, wanted: str | None
     \b
     Examples:
       broadcaster subscribers export --list news -o news.csv
-      broadcaster subscribers export -o everybody.xlsx
+      broadcaster subscribers export --where "city = Basra and language is ar" -o basra.xlsx
       broadcaster subscribers export --json | jq .address
 
     \b
-    Exit statuses: 0 written, 2 wrong usage, 65 no such list, or too much for a spreadsheet, 73 FILE is there already
-    or cannot be written, 78 configuration.
+    Exit statuses: 0 written, 2 wrong usage, 65 no such list, a filter that cannot be read, or too much for a
+    spreadsheet, 73 FILE is there already or cannot be written, 78 configuration.
     """
     if as_json and wanted not in (None, "jsonl"):
         raise click.UsageError(f"--json or --format {wanted}: take one of them")
-    form = "jsonl" if as_json else wanted or _form(output)
+    file = None if output is None or str(output) == "-" else output
+    form = "jsonl" if as_json else wanted or (_promised(file.name) if file else "csv")
+    if form == "xlsx" and (file is None or file.name.lower().endswith(PACKED)):
+        raise click.UsageError("a spreadsheet needs a file, and is packed already: -o FILE.xlsx")
     to = house.roster.list(of) if of else None
-    if output is not None and str(output) != "-":
-        number = _into(house, output, form, to)
-        say(f"{count(number, 'person', 'people')} written to {clean(output)}")
+    order = _Order(form, to, house.condition(where, [to.id] if to else ()))
+    if file is not None:
+        number = _into(house, file, order)
+        say(f"{count(number, 'person', 'people')} written to {clean(file)}")
         return
-    if form == "xlsx":
-        raise click.UsageError("a spreadsheet needs a file: -o FILE.xlsx")
     # what the reader of a pipe has taken they have, also where they go in the middle
-    with _noted(house, form, to, in_part=True) as people:
+    with _noted(house, order, in_part=True) as people:
         for text in _text(house, form, people):
             sys.stdout.write(text)
 
 
-def _form(output: Path | None) -> str:
-    """What the name of a file promises. Raises a usage error for what we do not write."""
-    name = "" if output is None else output.name.lower()
-    packed = name.endswith(PACKED)
-    ending = PurePath(name.removesuffix(PACKED)).suffix
-    if ending in OTHERS or (packed and ENDINGS.get(ending) == "xlsx"):
+class _Order(NamedTuple):
+    """Who is to be written, and how."""
+
+    form: str
+    to: MailingList | None
+    where: Condition
+
+
+def _promised(name: str) -> str:
+    """The format that the name of a file promises. Raises a usage error for what we do not write."""
+    ending = PurePath(name.lower().removesuffix(PACKED)).suffix
+    if ending in OTHERS:
         raise click.BadParameter(f"{ending} is none of what we write: --format says which", param_hint="-o")
     return ENDINGS.get(ending, "csv")
 
 
-def _into(house: House, output: Path, form: str, to: MailingList | None) -> int:
+def _into(house: House, path: Path, order: _Order) -> int:
     """A new file; how many people are in it. Raises CannotWrite for what is there already, a pipe among it."""
     from broadcaster.workspace import private_file
 
-    if output.exists() and not (output.is_file() or output.is_dir()):
-        raise CannotWrite("is no file", where=str(output), hint="-o - writes to standard output")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise CannotWrite("is no file", where=str(path), hint="-o - writes to standard output")
     # the log has its line before the file has its name
-    with private_file(output) as file, _noted(house, form, to) as people:
-        if form == "xlsx":
+    with private_file(path) as file, _noted(house, order) as people:
+        if order.form == "xlsx":
             from broadcaster import spreadsheet
 
             heading, rows = _rows(house, people)
             spreadsheet.write(heading, rows, file)
         else:
-            with _packed(file) if output.name.lower().endswith(PACKED) else nullcontext(file) as stream:
-                if form == "csv":
+            with _packed(file) if path.name.lower().endswith(PACKED) else nullcontext(file) as stream:
+                if order.form == "csv":
                     # the mark that tells Excel it is UTF-8
                     stream.write(BOM_UTF8)
-                for text in _text(house, form, people):
+                for text in _text(house, order.form, people):
                     stream.write(text.encode())
     return people.number
 
@@ -157,9 +167,9 @@ class _Counted:
 
 
 @contextmanager
-def _noted(house: House, form: str, to: MailingList | None, *, in_part: bool = False) -> Iterator[_Counted]:
+def _noted(house: House, order: _Order, *, in_part: bool = False) -> Iterator[_Counted]:
     """The people to write, and a line in the audit log of how many they were; of a part of them where that counts."""
-    members, progress = house.roster.members(to), Progress()
+    members, progress = house.roster.members(order.to, order.where), Progress()
     people = _Counted(members, progress)
     done = in_part
     try:
@@ -170,5 +180,14 @@ def _noted(house: House, form: str, to: MailingList | None, *, in_part: bool = F
         # who still reads cannot become a writer where another has written meanwhile
         members.close()
         if done:
+            from broadcaster.conditions import EVERYBODY
+
             with house.db.atomic(durable=True):
-                house.db.note("people export", house.now, on=to.id if to else None, number=people.number, format=form)
+                house.db.note(
+                    "people export",
+                    house.now,
+                    on=order.to.id if order.to else None,
+                    number=people.number,
+                    format=order.form,
+                    filtered=order.where != EVERYBODY,
+                )
