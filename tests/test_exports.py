@@ -82,7 +82,7 @@ def mask() -> Iterator[Callable[[int], int]]:
 def noted(place: Place) -> list[tuple[int | None, dict[str, object]]]:
     """What the audit log has of exports: list, details."""
     db = open_database(place.root / "subscribers" / "broadcaster.db")
-    rows = db.conn.execute("select list, details from audit where what = 'people export' order by id").fetchall()
+    rows = db.conn.execute("select list, details from audit where what = 'subscriber export' order by id").fetchall()
     db.close()
     return [(of, json.loads(details)) for of, details in rows]
 

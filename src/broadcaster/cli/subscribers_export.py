@@ -184,7 +184,7 @@ def _noted(house: House, order: _Order, *, in_part: bool = False) -> Iterator[_C
 
             with house.db.atomic(durable=True):
                 house.db.note(
-                    "people export",
+                    "subscriber export",
                     house.now,
                     on=order.to.id if order.to else None,
                     number=people.number,
