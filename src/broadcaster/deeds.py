@@ -21,6 +21,8 @@ DEEDS: Final[Mapping[str, str]] = {
     "subscriber unsubscribe": "A person left lists by their own word. `all`: every list, and those to come; with a"
     " mailing: they answered it.",
     "subscriber import": "A file was imported, with the figures that it was shown with.",
+    "subscriber export": "So many people (`number`) were written down in a `format`: all who would be mailed, or"
+    " those of a list; `filtered`: those of them whom a filter means.",
     "suppression add": "An address is not mailed any more. `reason`: left, complained, bounced, or staff's own.",
     "suppression remove": "An address may be mailed again.",
     "segment save": "A filter was given a name: `segment` is its number.",

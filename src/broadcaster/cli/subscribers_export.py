@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +14,7 @@ import click
 
 from broadcaster.cli.house import House
 from broadcaster.cli.people import PAGE, list_option, pages, where_option
-from broadcaster.cli.say import Progress, clean, count, json_option, say
+from broadcaster.cli.say import Progress, clean, count, encoded, json_option, say
 from broadcaster.errors import CannotWrite
 
 if TYPE_CHECKING:
@@ -131,8 +130,7 @@ def _packed(file: BinaryIO) -> BinaryIO:
 def _text(house: House, form: str, people: Iterable[Subscriber]) -> Iterator[str]:
     """People as JSON lines or CSV, piece by piece."""
     if form == "jsonl":
-        encode = json.JSONEncoder(ensure_ascii=False).encode
-        return (encode(each) + "\n" for each in pages(house.roster, people))
+        return (encoded(each) + "\n" for each in pages(house.roster, people))
     from broadcaster.formula import as_csv
 
     heading, rows = _rows(house, people)
