@@ -30,9 +30,10 @@ _PASSED: Final = (
 
 _START: Final = f"[{_PASSED}]*[{_SIGNS}]|[{_QUOTES}]*[{_CONTROLS}]"
 _INSIDE: Final = f"[{_QUOTES}]*[{_SIGNS}]"
-# what is guarded begins with apostrophes or none: one more is added, and one is taken away
-_BARE: Final = re.compile(f"^(?={_START})|(?<=[{_PARTING}])(?={_INSIDE})")
-_GUARDED: Final = re.compile(f"^'(?={_START})|(?<=[{_PARTING}])'(?={_INSIDE})")
+# Where an apostrophe is wanting, and where it is one of ours: what begins with apostrophes already gets one more, so
+# that one can be taken away.
+_WANTING: Final = re.compile(f"^(?={_START})|(?<=[{_PARTING}])(?={_INSIDE})")
+_GUARD: Final = re.compile(f"^'(?={_START})|(?<=[{_PARTING}])'(?={_INSIDE})")
 # Whether any cell of a row that is joined by commas may have to be looked at. It looks for the sign first, and back
 # from there: what begins with a set of letters is found seven times as fast.
 _SUSPECT: Final = re.compile(f"[{_SIGNS}{_CONTROLS}](?<![^{_PASSED}{_PARTING}].)", re.DOTALL)
@@ -41,12 +42,12 @@ _SUSPECT: Final = re.compile(f"[{_SIGNS}{_CONTROLS}](?<![^{_PASSED}{_PARTING}].)
 def guarded(cells: Sequence[str]) -> Sequence[str]:
     """The cells of a row, with an apostrophe before all that a spreadsheet might reckon."""
     # one look at a row: seven at its cells would cost two seconds for a million people
-    return [_BARE.sub("'", cell) for cell in cells] if _SUSPECT.search(",".join(cells)) else cells
+    return [_WANTING.sub("'", cell) for cell in cells] if _SUSPECT.search(",".join(cells)) else cells
 
 
 def bare(cells: list[str]) -> list[str]:
     """The cells without the apostrophes that `guarded`, or another careful program, put before them."""
-    return [_GUARDED.sub("", cell) if "'" in cell else cell for cell in cells]
+    return [_GUARD.sub("", cell) if "'" in cell else cell for cell in cells]
 
 
 def as_csv(rows: Iterable[Sequence[str]], end: str = "\r\n") -> Iterator[str]:

@@ -295,7 +295,11 @@ def create_private(path: Path) -> int:
     try:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
-        raise CannotWrite("is there already", where=str(path), hint="name another file") from None
+        if path.is_symlink() or path.is_file() or path.is_dir():
+            raise CannotWrite("is there already", where=str(path), hint="name another file") from None
+        raise CannotWrite(
+            "is a pipe or a device", where=str(path), hint="name a new file, or - where that is allowed"
+        ) from None
     except OSError as error:
         raise CannotWrite((error.strerror or str(error)).lower(), where=str(path)) from None
 

@@ -15,7 +15,6 @@ import click
 from broadcaster.cli.house import House
 from broadcaster.cli.people import PAGE, list_option, pages, where_option
 from broadcaster.cli.say import Progress, clean, count, encoded, json_option, say
-from broadcaster.errors import CannotWrite
 
 if TYPE_CHECKING:
     from broadcaster.conditions import Condition
@@ -98,11 +97,9 @@ def _promised(name: str) -> str:
 
 
 def _into(house: House, path: Path, order: _Order) -> int:
-    """A new file; how many people are in it. Raises CannotWrite for what is there already, a pipe among it."""
+    """A new file; how many people are in it. Raises CannotWrite for what is there already."""
     from broadcaster.workspace import private_file
 
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise CannotWrite("is no file", where=str(path), hint="-o - writes to standard output")
     # the log has its line before the file has its name
     with private_file(path) as file, _noted(house, order) as people:
         if order.form == "xlsx":
