@@ -1,6 +1,6 @@
 """Rows → a spreadsheet in XLSX (ECMA-376) whose every cell is text: nothing in it is reckoned, linked or guessed at.
 
-Written as it goes, into the archive itself. XlsxWriter takes five times as long, and keeps what it writes in
+Written as it goes, into the archive itself. XlsxWriter takes three times as long, and keeps what it writes in
 temporary files meanwhile: whoever kills it leaves a million people in a folder that nobody looks into.
 """
 
