@@ -202,6 +202,12 @@ class Config:
             return False
         return self.returns.verp == "on" or not relay.own_return_path
 
+    @property
+    def variables(self) -> frozenset[str]:
+        """The variables of the environment that hold passwords: for us, and for no program that we start."""
+        secrets = [*(of.secret for of in self.relays), *(of.secret for of in self.returns.mailboxes)]
+        return frozenset(each.source for each in secrets if each is not None and each.kind == "env")
+
     def unbuilt(self) -> list[Unbuilt]:
         """The keys that are set but have no effect yet: errors where the mail itself would differ, else warnings."""
         return [Unbuilt(key, level, why) for key, is_set, level, why in _UNBUILT if is_set(self)]

@@ -121,6 +121,8 @@ class Envelope(NamedTuple):
 
 
 # RFC 3463 §2: class "." subject "." detail
+# of an address; its domain tells more about a refusal, and nothing about a person
+_LOCAL_PART = re.compile(r"[^\s<>\"'(),;]+@(?=[^\s@])")
 _ENHANCED = re.compile(r"^([245])\.(\d{1,3})\.(\d{1,3})(?=\s|$)")
 
 
@@ -150,8 +152,9 @@ Answer = Reply | Silence
 
 
 def told(answer: Answer) -> str:
-    """An answer in a few words."""
-    return f"{answer.code} {answer.text}"[:300] if isinstance(answer, Reply) else answer.why[:300]
+    """An answer in a few words, fit for what is only said: a relay likes to quote whom it refuses."""
+    words = f"{answer.code} {answer.text}" if isinstance(answer, Reply) else answer.why
+    return _LOCAL_PART.sub("…@", words)[:300]
 
 
 class About(Enum):

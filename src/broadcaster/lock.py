@@ -90,7 +90,7 @@ def _boot_time() -> str:
 
     try:
         command = ["/usr/sbin/sysctl", "-n", "kern.boottime"]
-        found = subprocess.run(command, capture_output=True, timeout=5, check=True)
+        found = subprocess.run(command, env={}, capture_output=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return ""
     return found.stdout.decode("ascii", "replace").split("}")[0]

@@ -100,12 +100,18 @@ class Workspace:
         if of.kind == "env":
             value = os.environ.get(of.source, "")
             if not value:
-                raise ConfigError(f"the variable {of.source} is not set", where=CONFIG)
+                # its name is not told: it may be the password itself, where somebody took the key for that
+                raise ConfigError(
+                    "password_env names a variable that is not set",
+                    where=CONFIG,
+                    hint="write the variable's name there",
+                )
             return value
         if of.kind == "command":
+            env = {name: value for name, value in os.environ.items() if name not in self.config().variables}
             try:
                 found = subprocess.run(  # noqa: S602 - the user's own command, written for a shell
-                    of.source, shell=True, cwd=self.root, stdout=subprocess.PIPE, timeout=60, check=True
+                    of.source, shell=True, cwd=self.root, env=env, stdout=subprocess.PIPE, timeout=60, check=True
                 )
             except (subprocess.SubprocessError, OSError):
                 raise RelayUnavailable("the command that should tell the password failed", where=CONFIG) from None
@@ -120,7 +126,13 @@ class Workspace:
                     raise ConfigError("can be read by others", where=name, hint=f"chmod 600 {path}")
                 return file.read(65_536).decode("utf-8-sig", "replace").strip()
         except OSError as error:
-            raise ConfigError((error.strerror or str(error)).lower(), where=str(path)) from None
+            # nor is this one's
+            words = (error.strerror or type(error).__name__).lower()
+            raise ConfigError(
+                f"the file that password_file names cannot be read: {words}",
+                where=CONFIG,
+                hint="the password stands in a file of its own; password_file is the path to that",
+            ) from None
 
     def slugs(self) -> list[str]:
         """The statements that are there, by name."""

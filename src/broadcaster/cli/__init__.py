@@ -144,8 +144,17 @@ def broadcaster(ctx: click.Context, directory: Path | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its status; no traceback reaches a person."""
     os.umask(0o077)
+    _leave_no_core()
     _open_streams()
     sys.exit(_run(arguments))
+
+
+def _leave_no_core() -> None:
+    """What the system writes of a process that falls would hold people and passwords, and lie about for ever."""
+    import resource
+
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _open_streams() -> None:

@@ -14,6 +14,7 @@ from broadcaster.cli.house import House, tried
 from broadcaster.cli.say import (
     Progress,
     ask,
+    clean,
     count,
     counts,
     dry_run_option,
@@ -212,7 +213,8 @@ def _read(log: Log, names: Sequence[str]) -> list[Span]:
                 spans.append(span)
             else:
                 warn(
-                    f"{name}: no line in it has a time that can be read", "it should be Postfix's log, as syslog has it"
+                    f"{clean(name)}: no line in it has a time that can be read",
+                    "it should be Postfix's log, as syslog has it",
                 )
     return spans
 
@@ -222,7 +224,7 @@ def _blocks(name: str, first: bytes, file: IO[bytes], progress: Progress) -> Ite
     done, block = 0, first
     while block:
         done += len(block)
-        line = f"{name}: {done >> 20:,} MB read"
+        line = f"{clean(name)}: {done >> 20:,} MB read"
         progress.show(line.__str__)
         yield block
         block = _block(name, file)

@@ -174,7 +174,8 @@ def _asked(text: Text) -> str:
     """Ask which of the likely encodings reads right. Raises SheetError where nobody is there."""
     names = [each.encoding for each in text.readings]
     if not interactive():
-        seen = "; ".join(f"{each.encoding} ({each.where}): {clean(each.words)[:60]}" for each in text.readings)
+        # not how they read: what a script says ends in a log, and this is somebody's name or address
+        seen = ", ".join(f"{each.encoding} ({each.where})" for each in text.readings)
         raise SheetError(
             f"is neither UTF-8 nor UTF-16, so its letters are a guess: {seen}",
             hint=f"name the one that reads right: --encoding {names[0]}",

@@ -23,7 +23,7 @@ import aiosmtplib
 
 from broadcaster.delivery import Answer, Envelope, Reply, Silence, Stage
 from broadcaster.errors import ConfigError, RelayUnavailable
-from broadcaster.relay import Relay
+from broadcaster.relay import Relay, unrepeated
 from broadcaster.transports import Hand
 
 MAX_LINE = 8192
@@ -447,7 +447,7 @@ class _Door:
         hello: str,
     ) -> None:
         self.relay = relay
-        self.secret = secret
+        self.secret, self.told = secret, ""  # `told`: the secret, once it was said
         self.timeouts = timeouts
         self.stage = Stage.CONNECT
         self.secure = relay.kind == "smtps" or relay.tls == "required"
@@ -489,10 +489,10 @@ class _Door:
             return None
         self.stage = Stage.AUTH
         try:
-            secret = await _aside(self.secret) if self.secret else ""
+            self.told = await _aside(self.secret) if self.secret else ""
         except RelayUnavailable as error:
             return Silence(after_dot=False, why=error.message)
-        return await self._authenticate(secret)
+        return await self._authenticate(self.told)
 
     async def _greet(self) -> None:
         """EHLO, or HELO for a very old relay."""
@@ -524,14 +524,15 @@ class _Door:
         cause = error if isinstance(error, ssl.SSLError) else error.__cause__
         if isinstance(cause, ssl.SSLCertVerificationError):
             return Reply(Stage.CONNECT, 554, f"5.7.5 the relay's certificate is not valid: {cause.verify_message}")
+        words = unrepeated(str(getattr(error, "message", "") or error), self.relay.user, self.told)
         if isinstance(error, aiosmtplib.SMTPResponseException) and 200 <= error.code < 600:
-            return _reply(self.stage, (error.code, str(error.message).encode("utf-8", "surrogateescape")))
+            return _reply(self.stage, (error.code, words.encode("utf-8", "surrogateescape")))
         where = f"{self.relay.host}:{self.relay.port}"
         if isinstance(cause, OSError) and (cause.errno or 0) > 0 and not isinstance(cause, socket.gaierror):
             return Silence(after_dot=False, why=f"{where}: {os.strerror(cause.errno or 0).lower()}")
         if isinstance(cause, socket.gaierror):
             return Silence(after_dot=False, why=f"{where}: this name is not known ({_clean(str(cause.strerror))})")
-        why = _clean(str(getattr(error, "message", "") or error) or type(error).__name__)
+        why = _clean(words or type(error).__name__)
         return Silence(after_dot=False, why=why if where in why or self.relay.host in why else f"{where}: {why}")
 
 
