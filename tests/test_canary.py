@@ -96,7 +96,9 @@ def leaves(command: click.Command, context: click.Context) -> Iterator[tuple[str
         yield from leaves(found, click.Context(found, info_name=verb, parent=context))
 
 
-COMMANDS = dict(leaves(broadcaster, click.Context(broadcaster, info_name="broadcaster")))
+# with the settings of the program: click keeps the first help option that it makes
+TOP = click.Context(broadcaster, info_name="broadcaster", **broadcaster.context_settings)
+COMMANDS = dict(leaves(broadcaster, TOP))
 
 
 def test_every_command_is_among_those_that_are_tried() -> None:
