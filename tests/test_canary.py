@@ -51,7 +51,7 @@ ROWS: Mapping[str, Sequence[str]] = {
     "lists create": ("lists create board --title {harm}", "lists create news", "lists create {harm}"),
     "lists edit": ("lists edit news --title {harm}", "lists edit nobody --title x"),
     "lists delete": ("lists delete news --yes", "lists delete news"),
-    "subscribers find": ("subscribers", "subscribers --json", "subscribers --list nobody"),
+    "subscribers find": ("subscribers", "subscribers --json --where {harm}", "subscribers --list nobody"),
     "subscribers show": ("subscribers show {address}", "subscribers show {other} --json", "subscribers show x"),
     "subscribers add": ("subscribers add {address} --list news --consent {harm}", "subscribers add x --list news"),
     "subscribers edit": ("subscribers edit {other} --name {harm}", "subscribers edit {other} --address {address}"),
@@ -59,6 +59,11 @@ ROWS: Mapping[str, Sequence[str]] = {
     "subscribers unsubscribe": ("subscribers unsubscribe {other}", "subscribers unsubscribe rotschwanz@leser.example"),
     "subscribers export": ("subscribers export --json", "subscribers export -o {new}", "subscribers export -o {file}"),
     "subscribers import": ("subscribers import {file} --list news --yes", "subscribers import {wrong} --list news"),
+    "segments show": ("segments", "segments --json"),
+    "segments save": ("segments save ours --where 'city is set'", "segments save x --where {harm}"),
+    "segments edit": ("segments edit saved --where 'name is set'", "segments edit saved --where {harm}"),
+    "segments delete": ("segments delete saved --yes", "segments delete {harm} --yes"),
+    "audience": ("audience june --list news", "audience june --list news --json", "audience june --where {harm}"),
     "suppressions show": ("suppressions", "suppressions --json"),
     "suppressions add": ("suppressions add {other} --reason {harm}", "suppressions add x --reason y"),
     "suppressions remove": ("suppressions remove {other}", "suppressions remove x"),
@@ -82,7 +87,7 @@ ROWS: Mapping[str, Sequence[str]] = {
 }
 # whose very job it is to show people, unasked: what they write to standard output may name them
 SHOW = {"subscribers find", "subscribers export", "subscribers import", "suppressions show", "status", "bounces"}
-SHOW |= {"collect"}
+SHOW |= {"collect", "audience"}
 
 
 def leaves(command: click.Command, context: click.Context) -> Iterator[tuple[str, click.Command]]:
@@ -208,6 +213,7 @@ def aviary(tmp_path_factory: pytest.TempPathFactory) -> Aviary:
     joining = ("subscribers", "add", ADDRESS, "--list", "news", "--name", NAME, "--consent", "paper")
     here.run(*joining, "--set", f"city={FIELD}")
     here.run("subscribers", "edit", "p3@example.org", "--name", f"Ako{HARM}", "--set", f"city={HARM}")
+    here.run("segments", "save", "saved", "--where", "city is set")
     here.run("subscribers", "unsubscribe", "p4@example.org", "--reason", HARM)
     here.run("suppressions", "add", "p4@example.org", "--reason", f"no{HARM}")
     with running(*REFUSED) as lab:
