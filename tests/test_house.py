@@ -11,8 +11,9 @@ import broadcaster
 HOUSE = Path(broadcaster.__file__).parent
 HANDS = {"db", "roster", "gathering", "census", "enrolment", "probe", "intake", "ledger", "mark", "doubts"}
 HANDS |= {"workspace", "lock", "transports", "engines", "inbox", "reader", "bounces", "audit", "segments"}
+HANDS |= {"dossier", "erasure", "remains"}
 STORY = {"courier", "press", "sealing", "flows", "lots", "fence", "sending", "settling", "weighing", "collecting"}
-STORY |= {"broadcast", "choosing"}
+STORY |= {"broadcast", "choosing", "forgetting"}
 VOICE = {"cli", "__main__"}
 FAMILIES = {"transports", "engines", "inbox"}
 HOMES = {
@@ -21,7 +22,7 @@ HOMES = {
     "cssutils": {"inlining"},
     "lxml": {"inlining"},
     "aiosmtplib": {"transports"},
-    "sqlite3": {"db", "roster", "intake", "enrolment", "ledger"},
+    "sqlite3": {"db", "roster", "intake", "enrolment", "ledger", "erasure"},
     "sqlite_utils": {"db"},
     "cryptography": {"dkim"},
     "idna": {"address"},

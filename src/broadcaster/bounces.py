@@ -232,8 +232,9 @@ class Bounces:
         """Let no dead address of a mailing count: the keys of those that were suppressed for it."""
         with self.db.atomic() as conn:
             rows = conn.execute(
+                # of who was erased since there is none
                 "select key from bounce where mailing = ? and verdict = 'failed' and kind = 'hard'"
-                " and effect = 'suppressed'",
+                " and effect = 'suppressed' and key is not null",
                 (mailing,),
             ).fetchall()
             conn.execute(

@@ -18,7 +18,7 @@ from broadcaster.errors import BadData, BroadcasterError, ConfigError, MailboxUn
 from broadcaster.inbox import LARGEST, Found, Inbox, Place
 from broadcaster.reader import Poison
 from broadcaster.returns import Returned
-from broadcaster.weighing import brake, held, weigh
+from broadcaster.weighing import brake, held, hidden, weigh
 
 if TYPE_CHECKING:
     from broadcaster.reader import Reader
@@ -181,7 +181,8 @@ def _written(scales: Scales, reads: Sequence[_Read], told: Collected) -> list[Fo
     for each in reads:
         found, says = each.found, each.says
         fate = _fate(says)
-        raw = None if fate is Fate.ORDINARY else found.octets
+        hide = fate is not None and hidden(scales, says if isinstance(says, Returned) else None, found.octets)
+        raw = None if fate is Fate.ORDINARY or hide else found.octets
         source = "" if fate is Fate.ORDINARY else found.source
         message = None if fate is None else bounces.take(found.digest, fate, now, source, raw)
         if fate is None or message is None:
@@ -196,7 +197,7 @@ def _written(scales: Scales, reads: Sequence[_Read], told: Collected) -> list[Fo
             elif fate is Fate.ORDINARY:
                 told.ordinary += 1
             elif says is not None:
-                told.entries.extend(weigh(scales, says, found.source, message))
+                told.entries.extend(weigh(scales, says, found.source, message, hide=hide))
         if fate is Fate.UNDERSTOOD:
             ours.append(found)
     if stopped := brake(scales, told.entries[begun:]):

@@ -20,6 +20,7 @@ DEEDS: Final[Mapping[str, str]] = {
     "subscriber remove": "Staff took a person off lists.",
     "subscriber unsubscribe": "A person left lists by their own word. `all`: every list, and those to come; with a"
     " mailing: they answered it.",
+    "subscriber erase": "A person was erased: so many `rows` of each table were deleted or emptied.",
     "subscriber import": "A file was imported, with the figures that it was shown with.",
     "subscriber export": "So many people (`number`) were written down in a `format`: all who would be mailed, or"
     " those of a list; `filtered`: those of them whom a filter means.",

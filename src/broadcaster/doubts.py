@@ -65,15 +65,21 @@ class Doubts:
         """Write late answers into the attempts that had none, or as attempts that nobody here knew of."""
         with self._db.atomic() as conn:
             for word in words:
-                (attempts,) = conn.execute("select attempts from delivery where id = ?", (word.delivery,)).fetchone()
+                attempts, known = conn.execute(
+                    "select attempts, exists (select 1 from subscriber where id = d.subscriber)"
+                    " from delivery d where id = ?",
+                    (word.delivery,),
+                ).fetchone()
+                # the words are likely to name the person: not of one who was erased
+                reply = word.reply if known else ""
                 told = conn.execute(
                     "update attempt set state = ?, at = ?, status = ?, reply = ? where delivery = ? and number = ?"
                     " and state = 6",
-                    (word.state, word.at, word.status, word.reply, word.delivery, attempts),
+                    (word.state, word.at, word.status, reply, word.delivery, attempts),
                 ).rowcount
                 if not told:
                     conn.execute("update delivery set attempts = attempts + 1 where id = ?", (word.delivery,))
                     conn.execute(
                         "insert into attempt values (?, ?, ?, '', ?, 0, ?, ?)",
-                        (word.delivery, attempts + 1, word.at, word.state, word.status, word.reply),
+                        (word.delivery, attempts + 1, word.at, word.state, word.status, reply),
                     )

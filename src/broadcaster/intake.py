@@ -46,6 +46,7 @@ _TABLES = """
 """
 
 NEW, CHANGED, UNCHANGED, LEFT, SUPPRESSED = range(5)
+ERASED = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Figures:
     suppressed: int
     duplicates: int
     invalid: int
+    erased: int = 0
 
     @property
     def moves(self) -> int:
@@ -78,8 +80,9 @@ class Change:
 class Intake:
     """One file on its way into a list. Use `opened`."""
 
-    def __init__(self, db: Db, into: MailingList, now: Callable[[], int]) -> None:
+    def __init__(self, db: Db, into: MailingList, now: Callable[[], int], veil: Callable[[str], bytes]) -> None:
         self.db = db
+        self._veil = veil
         self._conn = db.conn
         self._into = into
         self._now = now
@@ -166,6 +169,7 @@ class Intake:
             " left join suppression p on p.key = g.key",
             (self._into.id,),
         )
+        self._keep_erased()
         number = dict(conn.execute("select verdict, count(*) from temp.compared group by 1"))
         figures = Figures(
             rows=self._rows,
@@ -176,9 +180,22 @@ class Intake:
             suppressed=number.get(SUPPRESSED, 0),
             duplicates=self._duplicates,
             invalid=self._spoilt,
+            erased=number.get(ERASED, 0),
         )
         self._compared = (self._version(), figures)
         return figures
+
+    def _keep_erased(self) -> None:
+        """Who was erased is in no row of ours: of those whom nobody knows each is asked for by hash, if anybody was."""
+        known = {row[0] for row in self._conn.execute("select hash from erased")}
+        if not known:
+            return
+        unknown = self._conn.execute(
+            "select c.id, g.key from temp.compared c join temp.staged g on g.id = c.id"
+            " where c.subscriber is null and c.verdict not in (3, 4)"
+        )
+        found = [(ERASED, number) for number, key in unknown if self._veil(key) in known]
+        self._conn.executemany("update temp.compared set verdict = ? where id = ?", found)
 
     def _version(self) -> tuple[int, int]:
         """Moves when another process has written, or this one."""
@@ -206,7 +223,7 @@ class Intake:
                     fields[field] = (known.get(field, ""), new)
             yield Change(address, fields)
 
-    def apply(self, *, file: str, digest: str, who: str, consent: str) -> tuple[int, Figures]:
+    def apply(self, *, file: str, digest: str, who: str, consent: str, language: str = "") -> tuple[int, Figures]:
         """Write it down, in one transaction: all of it or nothing. The number of the import, and what it did.
 
         Compares again where the roster has changed: somebody may have left since the figures were shown.
@@ -216,8 +233,9 @@ class Intake:
             figures = self.compare()
             told = {name: getattr(figures, name) for name in figures.__slots__}
             number = conn.execute(
-                "insert into import (list, file, digest, at, who, consent, figures) values (?, ?, ?, ?, ?, ?, ?)",
-                (into, file, digest, now, who, consent, json.dumps(told)),
+                "insert into import (list, file, digest, at, who, consent, figures, language)"
+                " values (?, ?, ?, ?, ?, ?, ?, ?)",
+                (into, file, digest, now, who, consent, json.dumps(told), language),
             ).lastrowid
             assert number is not None
             conn.executemany("insert or ignore into field (name) values (?)", [(name,) for name in self._names])
@@ -264,14 +282,24 @@ class Intake:
         )
 
 
+def unasked(_: str) -> bytes:
+    """In place of a veil, where nobody can have been erased."""
+    raise RuntimeError("somebody was erased, and the key was not brought")
+
+
 def _object(fields: Mapping[str, str]) -> str:
     """A JSON object as json_patch writes it; json.dumps takes four times as long, a million times over."""
     return "{" + ",".join([f"{encode_basestring(name)}:{encode_basestring(fields[name])}" for name in fields]) + "}"
 
 
 @contextmanager
-def opened(db: Db, into: MailingList, now: Callable[[], int], folder: Path) -> Iterator[Intake]:
-    """An intake whose temporary files lie in `folder` and go when it ends, however it ends."""
+def opened(
+    db: Db, into: MailingList, now: Callable[[], int], folder: Path, veil: Callable[[str], bytes] = unasked
+) -> Iterator[Intake]:
+    """An intake whose temporary files lie in `folder` and go when it ends, however it ends.
+
+    `veil` makes the hash of a folded address, by which those are known who were erased.
+    """
     conn = db.conn
     # deprecated, and the only way to say it after SQLite has started; where it is not built in, memory will do
     conn.execute(f"pragma temp_store_directory = '{str(folder).replace(chr(39), chr(39) * 2)}'")
@@ -285,7 +313,7 @@ def opened(db: Db, into: MailingList, now: Callable[[], int], folder: Path) -> I
     try:
         for statement in _TABLES.split(";\n"):
             conn.execute(statement)
-        yield Intake(db, into, now)
+        yield Intake(db, into, now, veil)
     finally:
         if conn.in_transaction:
             conn.execute("rollback")

@@ -340,9 +340,14 @@ class Ledger:
             conn.execute("insert or replace into due values (?, ?, ?)", (slip.id, slip.mailing, due))
         if tried or outcome.event is Event.SKIP:
             code, status, reply = _words(outcome.answer, outcome.note)
+            # the words are likely to name the person: not of one who was erased while this was on a wire
             conn.execute(
-                "insert or ignore into attempt values (?, ?, ?, ?, ?, ?, ?, ?)",
-                (slip.id, slip.attempts + 1, int(outcome.at), outcome.relay, after, code, status, reply),
+                "insert or ignore into attempt values (?, ?, ?, ?, ?, ?, ?,"
+                " iif(exists (select 1 from subscriber where id = ?), ?, ''))",
+                (
+                    *(slip.id, slip.attempts + 1, int(outcome.at), outcome.relay, after, code, status),
+                    *(slip.subscriber, reply),
+                ),
             )
         if after is State.REJECTED and isinstance(outcome.answer, Reply):
             conn.execute("insert or replace into refusal values (?, ?)", (slip.id, outcome.answer.stage))

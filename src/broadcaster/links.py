@@ -35,6 +35,7 @@ class Purpose(StrEnum):
     LEAVE = "leave"
     ENVELOPE = "envelope"  # ENVID (RFC 3461 §4.4)
     TEST = "test"
+    ERASED = "erased"  # no token: what stands for somebody who was erased
 
 
 class Signer:
@@ -64,6 +65,10 @@ class Signer:
         """A token for an id (0 to 2⁶³−1): at most 39 of a–z and 2–7."""
         octets = number.to_bytes(_ID_OCTETS, "big").lstrip(b"\0")
         return base32(octets + self._mac(purpose, octets))
+
+    def veil(self, key: str) -> bytes:
+        """What stands for a folded address that must not be kept: told again by who has the key, read by nobody."""
+        return self._mac(Purpose.ERASED, key.encode())
 
     def read(self, purpose: str, token: str) -> int | None:
         """The id that was signed for this purpose, or None. In any case; a near miss takes as long as a far one."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
 from broadcaster.address import Address, look_alikes
 from broadcaster.conditions import EVERYBODY, FUNCTIONS, Condition
+from broadcaster.consent import NOTHING, Consent, Proof
 from broadcaster.db import LAST_GIVEN, Db, damaged
 from broadcaster.errors import BadData, NotAllowed, NotFound
 from broadcaster.spelling import any_value, fold
@@ -63,16 +64,6 @@ class Suppression:
     reason: str
     detail: str
     since: int
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """One entry of the record of who agreed to what, or withdrew it; nothing is ever taken out of it."""
-
-    list: str
-    at: int
-    how: str  # add, import, leave, remove
-    wording: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,17 +269,21 @@ class Roster:
     def consents(self, of: Subscriber) -> Sequence[Consent]:
         """The record of what the person agreed to, the oldest first."""
         rows = self._conn.execute(
-            "select l.name, c.at, c.how || coalesce(' ' || i.file, ''), coalesce(nullif(c.wording, ''), i.consent, '')"
+            "select l.name, c.at, c.how, c.wording, c.language, c.who, c.evidence,"
+            " i.id, i.file, i.digest, i.who, i.consent, i.language"
             " from consent c join list l on l.id = c.list left join import i on i.id = c.import"
             " where c.subscriber = ? order by c.id",
             (of.id,),
         )
-        return [Consent(*row) for row in rows]
+        return [Consent.read(row[:7], None if row[7] is None else row[7:]) for row in rows]
 
-    def add(self, address: Address, details: Details, to: MailingList, consent: str) -> tuple[Subscriber, bool]:
+    def add(
+        self, address: Address, details: Details, to: MailingList, consent: str, proof: Proof = NOTHING
+    ) -> tuple[Subscriber, bool]:
         """Put a person on a list by their own word, `consent`; whether they are new to it.
 
-        That word also undoes their having left. Raises NotAllowed for who is suppressed for another reason.
+        That word also undoes their having left, and the record says so. Raises NotAllowed for who is suppressed for
+        another reason.
         """
         now = self.now()
         with self.db.atomic(durable=True) as conn:
@@ -310,7 +305,9 @@ class Roster:
                 "select state from subscription where list = ? and subscriber = ?", (to.id, found.id)
             ).fetchone()
             self._stand(found.id, to.id, Standing.ACTIVE)
-            self._record(found.id, to.id, "add", consent)
+            if barred is not None or before == (Standing.LEFT,):
+                proof = replace(proof, after=proof.after or "left")
+            self._record(found.id, to.id, "add", consent, proof)
             new = before != (Standing.ACTIVE,)
             self.db.note("subscriber add", now, subscriber=found.id, on=to.id, new=new, lifted=barred is not None)
         return changed, new
@@ -374,14 +371,20 @@ class Roster:
         return [*gone.values()]
 
     def leave(
-        self, of: Subscriber, lists: Iterable[MailingList], why: str, *, mailing: int | None = None
+        self,
+        of: Subscriber,
+        lists: Iterable[MailingList],
+        why: str,
+        proof: Proof = NOTHING,
+        *,
+        mailing: int | None = None,
     ) -> Sequence[str]:
         """They asked to leave these lists; the names of those they had not left before. No file brings them back.
 
         `mailing`: the one that they answered.
         """
         with self.db.atomic(durable=True):
-            gone = self._off(of, lists, Standing.LEFT, "leave", why)
+            gone = self._off(of, lists, Standing.LEFT, "leave", why, proof)
             if gone:
                 self.db.note("subscriber unsubscribe", self.now(), subscriber=of.id, mailing=mailing, lists=[*gone])
         return [*gone.values()]
@@ -394,7 +397,9 @@ class Roster:
             if gone or barred:
                 self.db.note("subscriber unsubscribe", self.now(), subscriber=of.id, lists=[*gone], all=True)
 
-    def _off(self, of: Subscriber, lists: Iterable[MailingList], to: Standing, how: str, why: str) -> dict[int, str]:
+    def _off(
+        self, of: Subscriber, lists: Iterable[MailingList], to: Standing, how: str, why: str, proof: Proof = NOTHING
+    ) -> dict[int, str]:
         """Id → name of the lists that this took a person off."""
         gone = {}
         now = self.since(of)
@@ -403,7 +408,7 @@ class Roster:
             # who was removed may still leave; who left is not merely removed
             if standing is not None and standing[0] not in (to, Standing.LEFT):
                 self._stand(of.id, each.id, to)
-                self._record(of.id, each.id, how, why)
+                self._record(of.id, each.id, how, why, proof)
                 gone[each.id] = each.name
         return gone
 
@@ -414,10 +419,11 @@ class Roster:
             (list_id, subscriber, state, self.now()),
         )
 
-    def _record(self, subscriber: int, list_id: int, how: str, wording: str) -> None:
+    def _record(self, subscriber: int, list_id: int, how: str, wording: str, proof: Proof) -> None:
         self._conn.execute(
-            "insert into consent (subscriber, list, at, how, wording) values (?, ?, ?, ?, ?)",
-            (subscriber, list_id, self.now(), how, wording),
+            "insert into consent (subscriber, list, at, how, wording, language, who, evidence)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?)",
+            (subscriber, list_id, self.now(), how, wording, proof.language, self.db.who, proof.evidence),
         )
 
     # who must not be mailed

@@ -282,4 +282,29 @@ SCHEMA: Final[dict[str, str]] = {
             changed integer not null
         ) strict;
     """,
+    "consent": """
+        -- the system user who wrote it down; the language of the wording; what shows it, as JSON, as consent.py has it.
+        -- What is said of everybody in a file, the file's name and digest too, is in the row of the import
+        alter table consent add column who text not null default '';
+        alter table consent add column language text not null default '';
+        alter table consent add column evidence text not null default '{}';
+        -- of its consent
+        alter table import add column language text not null default '';
+
+        create table erasing (  -- whose record may go; empty but for the moment in which a person is erased
+            subscriber integer primary key
+        ) strict;
+        -- others may have named that person in their own words
+        create trigger consent_unchanged before update on consent when not exists (select 1 from erasing)
+            begin select raise(abort, 'the record of consents only grows'); end;
+        create trigger consent_kept before delete on consent
+            when not exists (select 1 from erasing where subscriber = old.subscriber)
+            begin select raise(abort, 'the record of consents only grows'); end;
+
+        create table erased (  -- who was erased, and must not come back with a file: nobody can read who it is
+            hash blob primary key,  -- of the folded address, keyed with secret.key
+            at integer not null,
+            reason text not null default ''  -- complained, bounced, staff: what barred them besides
+        ) strict, without rowid;
+    """,
 }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from broadcaster import verdict
 from broadcaster.address import Address
 from broadcaster.bounces import Copy, Entry
+from broadcaster.consent import Proof
 from broadcaster.delivery import About, Event, Reply, Stage, State, judge
 from broadcaster.effect import (
     ARRIVED,
@@ -30,12 +31,14 @@ from broadcaster.effect import (
     main,
 )
 from broadcaster.errors import AddressError
+from broadcaster.guise import addresses
 from broadcaster.links import Purpose
 from broadcaster.reasons import REASONS
 from broadcaster.returns import Action, Kind, Notice, Returned, Traces
 
 if TYPE_CHECKING:
     from broadcaster.bounces import Bounces, Refusal
+    from broadcaster.erasure import Erasure
     from broadcaster.ledger import Ledger
     from broadcaster.links import Signer
     from broadcaster.roster import Roster
@@ -66,6 +69,7 @@ class Scales:
     signer: Signer
     patience: Patience
     clock: Callable[[], float]
+    erasure: Erasure
 
     @property
     def now(self) -> int:
@@ -88,8 +92,22 @@ def whose(traces: Traces, signer: Signer) -> tuple[int, Purpose] | None:
     return None
 
 
-def weigh(scales: Scales, returned: Returned, source: str, message: int | None) -> list[Entry]:
-    """Write down what a report says of each recipient, and do what follows. Inside a transaction."""
+def hidden(scales: Scales, returned: Returned | None, octets: bytes) -> bool:
+    """Whether a message names somebody who was erased, or is about a copy of theirs: it is not kept."""
+    if not scales.erasure.any():
+        return False
+    if scales.erasure.among(addresses(octets)):
+        return True
+    found = whose(returned.traces, scales.signer) if returned is not None else None
+    copy = scales.bounces.copy(found[0]) if found else None
+    return copy is not None and not scales.roster.people([copy.subscriber])
+
+
+def weigh(scales: Scales, returned: Returned, source: str, message: int | None, *, hide: bool = False) -> list[Entry]:
+    """Write down what a report says of each recipient, and do what follows. Inside a transaction.
+
+    `hide`: nothing that it says in words, and nobody whom it names and who was erased.
+    """
     found = whose(returned.traces, scales.signer)
     copy = scales.bounces.copy(found[0]) if found else None
     notices = returned.notices
@@ -97,9 +115,18 @@ def weigh(scales: Scales, returned: Returned, source: str, message: int | None) 
         entries = [Entry(source, each, _untied(each), scales.now) for each in notices]
     else:
         entries = _Report(scales, copy, source).entries(notices)
+    if hide:
+        entries = [_hushed(scales, each) for each in entries]
     for entry in entries:
         scales.bounces.write(entry, message)
     return entries
+
+
+def _hushed(scales: Scales, entry: Entry) -> Entry:
+    """An entry without the words of others, and without an address that no person of ours has."""
+    named = entry.notice.recipient
+    known = entry.key is not None or (entry.delivery is None and not scales.erasure.among([_key(named)]))
+    return replace(entry, notice=entry.notice._replace(recipient=named if known else "", also=(), words=""))
 
 
 def _untied(notice: Notice) -> Effect:
@@ -167,8 +194,8 @@ class _Report:
             done = Effect.SUPPRESSED if _complained(scales, person, copy.mailing) else Effect.NOTED
             return self._entry(notice, done, heard, key)
         lists = [each for each in scales.roster.lists() if each.id == copy.list]
-        why = f"wrote to leave, after mailing {copy.mailing}"
-        left = scales.roster.leave(person, lists, why, mailing=copy.mailing)
+        why, proof = f"wrote to leave, after mailing {copy.mailing}", Proof(message=self.source)
+        left = scales.roster.leave(person, lists, why, proof, mailing=copy.mailing)
         return self._entry(notice, Effect.LEFT if left else Effect.NOTED, heard, key)
 
 

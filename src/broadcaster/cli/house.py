@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from broadcaster.db import Db
     from broadcaster.dkim import Seal
     from broadcaster.engines.local import LocalEngine
+    from broadcaster.erasure import Erasure
     from broadcaster.errors import BroadcasterError
     from broadcaster.inbox import Inbox
     from broadcaster.ledger import Ledger
@@ -100,6 +101,13 @@ class House:
         return choosing.condition(self.config, self.roster, self.ledger, where, lists)
 
     @cached_property
+    def erasure(self) -> Erasure:
+        from broadcaster.erasure import Erasure
+
+        # the key is read when the first hash is made
+        return Erasure(self.db, lambda key: self.signer.veil(key), lambda: self.now)
+
+    @cached_property
     def ledger(self) -> Ledger:
         from broadcaster.ledger import Ledger
 
@@ -166,7 +174,7 @@ class House:
 
         of = self.config.returns
         patience = Patience(of.hard, of.soft_mailings, of.soft_within)
-        return Scales(self.roster, self.ledger, self.bounces, self.signer, patience, self.clock)
+        return Scales(self.roster, self.ledger, self.bounces, self.signer, patience, self.clock, self.erasure)
 
     def inbox(self, of: Mailbox) -> Inbox:
         """A mailbox of the configuration, not opened yet."""

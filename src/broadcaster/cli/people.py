@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from broadcaster.cli.say import encoded
+from broadcaster.cli.say import clean, encoded, moment
 from broadcaster.errors import LanguageError, NotFound
 
 if TYPE_CHECKING:
     from broadcaster.address import Address
     from broadcaster.cli.house import House
+    from broadcaster.consent import Consent
     from broadcaster.roster import Roster, Standing
     from broadcaster.subscriber import MailingList, Subscriber
 
@@ -121,8 +122,15 @@ def mailbox_of(text: str) -> Address:
 
 
 def known(house: House, text: str) -> Subscriber:
-    """The person with the address in `text`. Raises NotFound with look-alikes."""
-    return house.roster.known(str(mailbox_of(text)))
+    """The person with the address in `text`. Raises NotFound with look-alikes, or where they were erased."""
+    wanted = mailbox_of(text)
+    found = house.roster.find(wanted)
+    if found is None and (since := house.erasure.since(wanted.key)) is not None:
+        raise NotFound(
+            f"whoever had that address was erased, {moment(since, house.config.time.zone)}",
+            hint="if they ask to come back: `broadcaster subscribers add ADDRESS --list … --consent …`",
+        )
+    return found or house.roster.known(str(wanted))
 
 
 def on_lists(house: House, of: Subscriber, names: Sequence[str]) -> Sequence[MailingList]:
@@ -147,6 +155,16 @@ def shown(of: Subscriber, lists: dict[str, Standing], suppressed: str | None) ->
         "lists": {name: standing.word for name, standing in lists.items()},
         "suppressed": suppressed,
     }
+
+
+def record(consents: Iterable[Consent], zone: str | None) -> Iterator[str]:
+    """The record of what a person agreed to, line by line: what happened, in which words, and what shows it."""
+    for each in consents:
+        tag = f" ({each.proof.language})" if each.proof.language else ""
+        said = f": {clean(each.wording)}{tag}" if each.wording else ""
+        yield f"{moment(each.at, zone)} {clean(each.told())}{said}"
+        if shown := each.shown():
+            yield f"    {clean(shown)}"
 
 
 def pages(roster: Roster, people: Iterable[Subscriber]) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,8 @@
-"""subscribers: find, show, add, edit, remove, unsubscribe; import and export have files of their own."""
+"""subscribers: find, show, add, edit, remove, unsubscribe; import, export, dossier and erase have their own files."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,14 +18,18 @@ from broadcaster.cli.people import (
     on_lists,
     pages,
     pair,
+    record,
     shown,
     stream,
     where_option,
     zone_name,
 )
 from broadcaster.cli.say import clean, dry_run_option, dump, json_option, moment, out, say, table
+from broadcaster.cli.subscribers_dossier import dossier
+from broadcaster.cli.subscribers_erase import erase
 from broadcaster.cli.subscribers_export import export
 from broadcaster.cli.subscribers_import import import_
+from broadcaster.errors import BadData
 
 if TYPE_CHECKING:
     from broadcaster.subscriber import Subscriber
@@ -128,17 +133,15 @@ def show(house: House, address: str, as_json: bool) -> None:
     of = known(house, address)
     consents = house.roster.consents(of)
     if as_json:
-        record = [{"list": c.list, "at": c.at, "how": c.how, "wording": c.wording} for c in consents]
-        dump({**_person(house, of), "consents": record})
+        dump({**_person(house, of), "consents": [each.as_json() for each in consents]})
         return
     for name, value in of.values().items():
         out(f"{name}: {clean(value)}")
     zone = house.config.time.zone
     for name, (standing, since) in house.roster.since(of).items():
         out(f"list {name}: {standing.word} since {moment(since, zone)}")
-    for each in consents:
-        said = f": {clean(each.wording)}" if each.wording else ""
-        out(f"{moment(each.at, zone)} {clean(each.how)}, {each.list}{said}")
+    for line in record(consents, zone):
+        out(line)
 
 
 @subscribers.command("add")
@@ -148,7 +151,14 @@ def show(house: House, address: str, as_json: bool) -> None:
 @language_option
 @timezone_option
 @set_option
-@click.option("--consent", required=True, metavar="TEXT", help="How they agreed, for the record.")
+@click.option("--consent", required=True, metavar="TEXT", help="How they agreed, and to what, for the record.")
+@click.option("--consent-language", metavar="LANGUAGE", help="The language in which that was put to them.")
+@click.option(
+    "--evidence",
+    metavar="FILE",
+    type=click.Path(readable=False, path_type=Path),
+    help="What shows it, as a scan of the form: its name and digest are recorded. Keep the file.",
+)
 @dry_run_option
 @json_option
 @click.pass_obj
@@ -161,33 +171,41 @@ def add(
     timezone: str | None,
     given: dict[str, str],
     consent: str,
+    consent_language: str | None,
+    evidence: Path | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Put one person on a list by their own word.
 
-    Who left before may come back this way, and only this way: it is they who say so, and --consent is the
-    record of it. Who complained, or whose address bounced, may not.
+    Who left or was erased before may come back this way, and only this way: it is they who say so, and --consent
+    is the record of it. Who complained, or whose address bounced, may not.
 
     \b
     Examples:
       broadcaster subscribers add anna@example.org --list news --consent "paper form, 3 May 2026"
       broadcaster subscribers add "Anna Weiß <anna@example.org>" --list news --language de \\
           --set city=Basra --consent "asked by phone"
+      broadcaster subscribers add omar@example.org --list news --consent "I want the newsletter" \\
+          --consent-language en --evidence forms/2026-05-03-omar.pdf
 
     \b
-    Exit statuses: 0 done, 2 wrong usage, 65 not an address or no such list, 77 must not be mailed,
+    Exit statuses: 0 done, 2 wrong usage, 65 not an address, no such list, or no such file, 77 must not be mailed,
     78 configuration.
     """
     from broadcaster.cell import mailbox, tidy_line
+    from broadcaster.consent import Proof
+    from broadcaster.forgetting import welcome
 
     found, said = mailbox(address)
     word = tidy_line(consent)
     if not word:
         raise click.BadParameter("say how they agreed", param_hint="--consent")
     details = _details(name or said, language, timezone, custom_fields(given)[0])
+    file, digest = _form(evidence) if evidence is not None else ("", "")
+    proof = Proof(language_tag(consent_language), file, digest)
     with tried(house.db, dry_run=dry_run):
-        person, new = house.roster.add(found, details, house.roster.list(to), word)
+        person, new = welcome(house.roster, house.erasure, found, details, house.roster.list(to), word, proof)
         now = _person(house, person)
     if as_json:
         dump({**now, "new": new})
@@ -235,6 +253,8 @@ def edit(
         column for column, value in (("name", name), ("language", language), ("timezone", timezone)) if value == ""
     }
     new = mailbox_of(to) if to is not None else None
+    if new is not None:
+        house.erasure.refuse(new)
     with tried(house.db, dry_run=dry_run):
         of = house.roster.edit(known(house, address), details, address=new, drop=gone)
         now = _person(house, of)
@@ -324,6 +344,18 @@ def _details(name: str | None, language: str | None, timezone: str | None, field
     return Details(tidy_line(name or ""), language_tag(language), zone_name(timezone), fields)
 
 
+def _form(file: Path) -> tuple[str, str]:
+    """The name of a file and its SHA-256. Raises BadData where it cannot be read."""
+    import hashlib
+
+    try:
+        with file.open("rb") as stream:
+            return file.name, hashlib.file_digest(stream, "sha256").hexdigest()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "is no usable file name"
+        raise BadData(reason.lower(), where=str(file), hint="name the file that shows their consent") from None
+
+
 def _said(reason: str) -> str:
     from broadcaster.cell import tidy_line
 
@@ -334,5 +366,5 @@ def _gone(of: Subscriber, gone: list[str], did: str, nothing: str) -> None:
     out(f"{clean(of.address)} {did} {', '.join(gone)}" if gone else f"{clean(of.address)} {nothing}")
 
 
-subscribers.add_command(import_)
-subscribers.add_command(export)
+for verb in (import_, export, dossier, erase):
+    subscribers.add_command(verb)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from broadcaster.cli.house import House
-from broadcaster.cli.people import list_option, pair
+from broadcaster.cli.people import language_tag, list_option, pair
 from broadcaster.cli.say import (
     Progress,
     ask,
@@ -53,6 +53,7 @@ COLUMNS = 24
     help="Which column is which field, where the heading does not say; an empty FIELD leaves it out.",
 )
 @click.option("--consent", default="", metavar="TEXT", help="How these people agreed, for the record.")
+@click.option("--consent-language", metavar="LANGUAGE", help="The language in which that was put to them.")
 @click.option("--encoding", metavar="ENCODING", help="Where it is not UTF-8 or UTF-16: windows-1252, windows-1256 …")
 @click.option("--delimiter", metavar="SIGN", help="Where it cannot be told: comma, semicolon, tab, pipe or the sign.")
 @dry_run_option
@@ -65,6 +66,7 @@ def import_(
     to: str,
     mapping: dict[str, str],
     consent: str,
+    consent_language: str | None,
     encoding: str | None,
     delimiter: str | None,
     dry_run: bool,
@@ -74,7 +76,7 @@ def import_(
     """Put the people of a CSV file on a list: first what would change, then a question, then all of it or nothing.
 
     A row that cannot be used is told with its line and keeps nobody else out. An empty cell changes nothing.
-    Nobody is brought back who left, complained, or bounced. FILE may be - for standard input.
+    Nobody is brought back who left, complained, bounced, or was erased. FILE may be - for standard input.
 
     \b
     Examples:
@@ -91,9 +93,11 @@ def import_(
     from broadcaster.charset import examine
     from broadcaster.sheet import Sheet
 
+    tongue = language_tag(consent_language)
     into, folder = house.roster.list(to), house.workspace.database.parent
     sign = _sign(delimiter)
-    with _about(file), _opened(file, folder) as stream, intake.opened(house.db, into, lambda: house.now, folder) as job:
+    taking = intake.opened(house.db, into, lambda: house.now, folder, house.erasure.veil)
+    with _about(file), _opened(file, folder) as stream, taking as job:
         text = examine(stream, encoding)
         sheet = Sheet(stream, text.encoding or _asked(text), delimiter=sign, mapping=mapping)
         progress = Progress()
@@ -111,7 +115,11 @@ def import_(
             ask(f"Import {count(figures.moves, 'person', 'people')} into {into.name!r}?", yes=yes)
         if not dry_run:
             number, figures = job.apply(
-                file=clean(file.name), digest=text.digest, who=house.who, consent=tidy_line(consent)
+                file=clean(file.name),
+                digest=text.digest,
+                who=house.who,
+                consent=tidy_line(consent),
+                language=tongue,
             )
         if as_json:
             _json(job, sheet, figures, number)
@@ -200,6 +208,7 @@ def _show(job: Intake, sheet: Sheet, figures: Figures, name: str) -> None:
         (figures.unchanged, "unchanged"),
         (figures.left_before, "left before, and stay away"),
         (figures.suppressed, "suppressed, and stay so"),
+        (figures.erased, "erased before, and stay so"),
         (figures.duplicates, "the same person again, merged"),
         (figures.invalid, "cannot be used"),
     ):

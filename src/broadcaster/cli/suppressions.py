@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from broadcaster.cli.house import House, tried
 from broadcaster.cli.people import Noun, mailbox_of, stream
 from broadcaster.cli.say import dry_run_option, dump, json_option, moment, out, say, table
+from broadcaster.errors import NotFound
+
+if TYPE_CHECKING:
+    from broadcaster.address import Address
 
 
 @click.group(cls=Noun, subcommand_metavar="[TEXT | VERB [ARGS]...]")
@@ -75,13 +81,15 @@ def add(house: House, address: str, reason: str, dry_run: bool, as_json: bool) -
       broadcaster suppressions add peter@example.org --reason complained
 
     \b
-    Exit statuses: 0 suppressed (or was so already), 2 wrong usage, 65 not an address, 78 configuration.
+    Exit statuses: 0 suppressed (or was so already), 2 wrong usage, 65 not an address, 77 they were erased and get
+    nothing anyway, 78 configuration.
     """
     from broadcaster.cell import tidy_line
 
     found, why = mailbox_of(address), tidy_line(reason)
     if not why:
         raise click.BadParameter("say why", param_hint="--reason")
+    house.erasure.refuse(found)
     with tried(house.db, dry_run=dry_run):
         new = house.roster.suppress(found, why)
         now = house.roster.suppression(found)
@@ -100,7 +108,7 @@ def add(house: House, address: str, reason: str, dry_run: bool, as_json: bool) -
 @json_option
 @click.pass_obj
 def remove(house: House, address: str, dry_run: bool, as_json: bool) -> None:
-    """Allow mail to ADDRESS again. Lists that the person has left stay left.
+    """Allow mail to ADDRESS again. Lists that the person has left stay left; who was erased stays so.
 
     \b
     Examples:
@@ -110,6 +118,9 @@ def remove(house: House, address: str, dry_run: bool, as_json: bool) -> None:
     Exit statuses: 0 allowed again, 65 it is not suppressed, 78 configuration.
     """
     found = mailbox_of(address)
+    if house.roster.suppression(found) is None and house.erasure.since(found.key) is not None:
+        _pardon(house, found, dry_run=dry_run, as_json=as_json)
+        return
     with tried(house.db, dry_run=dry_run):
         was = house.roster.lift(found)
         house.bounces.pardon(found.key)  # what came back so far is looked into
@@ -117,3 +128,15 @@ def remove(house: House, address: str, dry_run: bool, as_json: bool) -> None:
         dump({"address": was.address, "reason": was.reason, "since": was.since})
     else:
         out(f"{found.shown} {'would be' if dry_run else 'is'} allowed again (it was suppressed: {was.reason})")
+
+
+def _pardon(house: House, found: Address, *, dry_run: bool, as_json: bool) -> None:
+    """Of who was erased only the reason is known: without it, their own word brings them back."""
+    with tried(house.db, dry_run=dry_run):
+        reason = house.erasure.pardon(found.key)
+    if not reason:
+        raise NotFound("whoever had that address was erased, and is not suppressed besides")
+    if as_json:
+        dump({"address": str(found), "reason": reason, "since": house.erasure.since(found.key)})
+    else:
+        out(f"{found.shown} {'might' if dry_run else 'may'} come back by their own word (it was suppressed: {reason})")

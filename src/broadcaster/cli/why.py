@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from broadcaster.cli.house import House
-from broadcaster.cli.people import mailbox_of, shown
+from broadcaster.cli.people import mailbox_of, record, shown
 from broadcaster.cli.say import clean, dump, json_option, moment, out, table
 
 if TYPE_CHECKING:
@@ -36,10 +36,14 @@ def why(house: House, address: str, as_json: bool) -> None:
     wanted = mailbox_of(address)
     roster = house.roster
     barred = roster.suppression(wanted)
-    of = roster.find(wanted) if barred is not None else roster.known(str(wanted))
-    reason = _reason(house, wanted, of, barred)
+    of = roster.find(wanted)
+    erased = house.erasure.since(wanted.key) if of is None else None
+    if of is None and barred is None and erased is None:
+        of = roster.known(str(wanted))  # raises, with look-alikes
+    reason = _reason(house, wanted, of, barred, erased)
     if as_json:
-        dump({"address": str(wanted), "why": reason, **_told(house, of, barred), "returned": _returned(house, wanted)})
+        told = {"address": str(wanted), "why": reason, **_told(house, of, barred), "erased": erased}
+        dump({**told, "returned": _returned(house, wanted)})
         return
     out(f"{clean(wanted.shown)} {clean(reason)}")
     if of is not None:
@@ -77,9 +81,13 @@ def _came_back(house: House, wanted: Address) -> None:
     )
 
 
-def _reason(house: House, wanted: Address, of: Subscriber | None, barred: Suppression | None) -> str:
+def _reason(
+    house: House, wanted: Address, of: Subscriber | None, barred: Suppression | None, erased: int | None
+) -> str:
     """A plain sentence, the address its subject."""
     zone = house.config.time.zone
+    if erased is not None:
+        return f"gets nothing: they were erased, {moment(erased, zone)}, and no file brings them back"
     if barred is not None:
         said = f" ({barred.detail})" if barred.detail else ""
         return f"gets nothing: {LEFT.get(barred.reason, barred.reason)}, {moment(barred.since, zone)}{said}"
@@ -110,9 +118,7 @@ def _told(house: House, of: Subscriber | None, barred: Suppression | None) -> di
         "subscriber": person,
         "suppression": suppression,
         "lists": [{"list": name, "state": standing.word, "since": since} for name, (standing, since) in stands.items()],
-        "consents": [
-            {"list": c.list, "at": c.at, "how": c.how, "wording": c.wording} for c in house.roster.consents(of)
-        ],
+        "consents": [each.as_json() for each in house.roster.consents(of)],
         "deliveries": house.ledger.history(of.id),
     }
 
@@ -124,9 +130,8 @@ def _person(house: House, of: Subscriber) -> None:
             out(f"  {clean(name)}: {clean(value)}")
     for name, (standing, since) in house.roster.since(of).items():
         out(f"  list {name}: {standing.word} since {moment(since, zone)}")
-    for each in house.roster.consents(of):
-        said = f": {clean(each.wording)}" if each.wording else ""
-        out(f"  {moment(each.at, zone)} {clean(each.how)}, {each.list}{said}")
+    for line in record(house.roster.consents(of), zone):
+        out(f"  {line}")
     history = house.ledger.history(of.id)
     if not history:
         out("  nothing has been sent to them yet")
