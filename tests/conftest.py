@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 import uvloop
 from hypothesis import settings
 
+from broadcaster.db import Db, open_database
 from tests.lab.server import Remote, spawned
 
 settings.register_profile("steady", deadline=None, print_blob=True)
@@ -44,6 +46,10 @@ tls = "none"
 limits = []
 connections = CONNECTIONS
 """
+
+
+# of an encrypted database
+KEY = "5e" * 32
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,15 @@ def place(tmp_path: Path) -> Iterator[Place]:
     for process in made.started:
         with process:
             process.kill()
+
+
+@pytest.fixture(params=["plain", "encrypted"])
+def opened(request: pytest.FixtureRequest) -> Callable[[Path], Db]:
+    """Opens a database: what holds of one holds of an encrypted one."""
+    if request.param == "plain":
+        return open_database
+    pytest.importorskip("sqlcipher3")
+    return functools.partial(open_database, keys=lambda: iter((KEY,)))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,8 +24,8 @@ PARTS = [Part(0, "ar", "{}"), Part(1, "en", "{}")]
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Db]:
-    db = open_database(tmp_path / "broadcaster.db")
+def db(opened: Callable[[Path], Db], tmp_path: Path) -> Iterator[Db]:
+    db = opened(tmp_path / "broadcaster.db")
     yield db
     db.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,8 +25,8 @@ from tests.lab.crowd import gathered, left_out, reached
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Db]:
-    db = open_database(tmp_path / "people.db")
+def db(opened: Callable[[Path], Db], tmp_path: Path) -> Iterator[Db]:
+    db = opened(tmp_path / "people.db")
     yield db
     db.close()
 
@@ -270,9 +270,11 @@ def test_who_comes_or_goes_after_the_gathering_changes_nothing(roster: Roster, d
     assert [person for person, _ in gathering.readers(db)] == [person for person, _, _ in before]
 
 
-def test_others_may_write_while_people_are_gathered(roster: Roster, db: Db, news: MailingList) -> None:
+def test_others_may_write_while_people_are_gathered(
+    opened: Callable[[Path], Db], roster: Roster, db: Db, news: MailingList
+) -> None:
     join(roster, news, "anna@example.org")
-    other = open_database(db.path)
+    other = opened(db.path)
     other.conn.execute("pragma busy_timeout = 0")
     with db.reading():
         reached(db, news)

@@ -11,9 +11,9 @@ import broadcaster
 HOUSE = Path(broadcaster.__file__).parent
 HANDS = {"db", "roster", "gathering", "census", "enrolment", "probe", "intake", "ledger", "mark", "doubts"}
 HANDS |= {"workspace", "lock", "transports", "engines", "inbox", "reader", "bounces", "audit", "segments"}
-HANDS |= {"dossier", "erasure", "remains"}
+HANDS |= {"dossier", "erasure", "remains", "transcript"}
 STORY = {"courier", "press", "sealing", "flows", "lots", "fence", "sending", "settling", "weighing", "collecting"}
-STORY |= {"broadcast", "choosing", "forgetting"}
+STORY |= {"broadcast", "choosing", "forgetting", "keys", "encryption"}
 VOICE = {"cli", "__main__"}
 FAMILIES = {"transports", "engines", "inbox"}
 HOMES = {
@@ -22,8 +22,10 @@ HOMES = {
     "cssutils": {"inlining"},
     "lxml": {"inlining"},
     "aiosmtplib": {"transports"},
-    "sqlite3": {"db", "roster", "intake", "enrolment", "ledger", "erasure"},
+    "sqlite3": {"db", "roster", "intake", "enrolment", "ledger", "erasure", "transcript"},
     "sqlite_utils": {"db"},
+    "sqlcipher3": {"db"},
+    "keyring": {"keys"},
     "cryptography": {"dkim"},
     "idna": {"address"},
     "imaplib": {"inbox"},

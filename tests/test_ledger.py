@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,8 +22,8 @@ from tests.lab.crowd import gathered
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    db = open_database(tmp_path / "broadcaster.db")
+def ledger(opened: Callable[[Path], Db], tmp_path: Path) -> Iterator[Ledger]:
+    db = opened(tmp_path / "broadcaster.db")
     yield Ledger(db)
     db.close()
 

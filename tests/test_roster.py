@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from broadcaster import gathering
 from broadcaster.address import Address
-from broadcaster.db import Db, open_database
+from broadcaster.db import Db
 from broadcaster.errors import AddressError, BadData, NotAllowed, NotFound
 from broadcaster.headers import mailbox
 from broadcaster.roster import Details, Roster, Standing
@@ -24,8 +24,8 @@ from tests.lab.crowd import left_out, reached
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Db]:
-    db = open_database(tmp_path / "people.db")
+def db(opened: Callable[[Path], Db], tmp_path: Path) -> Iterator[Db]:
+    db = opened(tmp_path / "people.db")
     yield db
     db.close()
 

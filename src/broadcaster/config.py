@@ -26,6 +26,8 @@ __all__ = ["THEME", "Config", "Relay", "Secret", "Words", "parse"]
 
 DAY: Final = 86_400
 IMAPS: Final = 993
+# where the key of an encrypted database can be: never in a variable or an argument, which others may see
+KEYS: Final = ("key_file", "key_command", "keyring")
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -190,6 +192,7 @@ class Config:
     dkim: Dkim | None = None
     theme: Mapping[str, str] = field(default_factory=dict)
     retention: Retention = Retention()
+    encryption: Secret | None = None  # where the key of the database is; None: it is not encrypted
 
     @property
     def rehearsal(self) -> bool:
@@ -236,7 +239,7 @@ _UNBUILT: Final[tuple[tuple[str, Callable[[Config], bool], Literal["error", "war
 
 _SECTIONS: Final = (
     *("sender", "languages", "time", "links", "relays", "destinations"),
-    *("retry", "safety", "returns", "dkim", "theme", "retention"),
+    *("retry", "safety", "returns", "dkim", "theme", "retention", "encryption"),
 )
 
 
@@ -260,6 +263,7 @@ def parse(text: str, *, file: str = "broadcaster.toml") -> Config:
         dkim=_dkim(whole.table("dkim", ("domain", "selector", "key_file"))) if "dkim" in whole else None,
         theme=_theme(whole.table("theme", tuple(THEME))),
         retention=_retention(whole.table("retention", ("deliveries", "returns"))),
+        encryption=_encryption(whole.table("encryption", KEYS)) if "encryption" in whole else None,
     )
 
 
@@ -548,3 +552,10 @@ THEME: Final[Mapping[str, Callable[[str], str]]] = {
 
 def _retention(table: Table) -> Retention:
     return Retention(table.maybe("deliveries", duration), table.parsed("returns", duration, Retention().returns))
+
+
+def _encryption(table: Table) -> Secret:
+    key = secret_of(table, KEYS)
+    if key is None:
+        table.fail("", f"needs one of {', '.join(KEYS)}", "see docs/encryption.md")
+    return key

@@ -3,20 +3,23 @@
 One SQLite file holds the roster and the ledger, so that one transaction can cover both. It is
 created 0600 before SQLite sees it (SQLite would create it 0644; the -wal and -shm files inherit
 the mode). sqlite-utils is imported only when there is something to migrate: `run` from cron
-starts in a blink.
+starts in a blink. Where [encryption] asks for it the file is opened with SQLCipher, which is
+imported for nobody else; behind this door nobody sees a difference.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 import shutil
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from broadcaster.errors import CannotWrite, ConfigError, NotAllowed
 from broadcaster.schema import SCHEMA
@@ -28,17 +31,31 @@ LOG_PAGES = 4000
 # what a row that moves asks of the disk: in the log, and for ever; and what all else does (octets)
 LOGGED, KEPT, BESIDE = 12_000, 100, 256_000
 
+# what a database starts with that anybody can read
+PLAIN: Final = b"SQLite format 3\0"
+# what is named so beside it while it is written anew, and what waits to be overwritten: a killed process leaves it
+NEW: Final = (".new", ".new-wal", ".new-shm", ".new-journal")
+GONE: Final = (".gone", "-wal.gone")
+# how often a file may be put in the place of another while it is opened
+TURNS: Final = 10
+# the keys to try; asked for only where there is something to decrypt
+Keys = Callable[[], Iterator[str]]
+
 # the highest id that anybody in the roster has or had
 LAST_GIVEN = "select max(given.subscriber, coalesce((select max(id) from subscriber), 0)) from given"
 
 
 class Db:
-    """An open database. `conn` is in autocommit; every write happens inside `atomic()`."""
+    """An open database. `conn` is in autocommit; every write happens inside `atomic()`.
 
-    def __init__(self, conn: sqlite3.Connection, path: Path, who: str = "") -> None:
+    What is `encrypted` must not be written elsewhere as plain text: temporary tables stay in memory.
+    """
+
+    def __init__(self, conn: sqlite3.Connection, path: Path, who: str = "", *, encrypted: bool = False) -> None:
         self.conn = conn
         self.path = path
         self.who = who
+        self.encrypted = encrypted
         self._synchronous = ""
 
     @contextmanager
@@ -204,18 +221,33 @@ def from_outside(error: BaseException) -> TypeGuard[sqlite3.Error]:
     )
 
 
+def undecipherable(error: sqlite3.Error) -> bool:
+    """Whether it is no database to whoever has this key."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_NOTADB
+
+
 def damaged(path: Path, what: str) -> ConfigError:
     """The file is not what we wrote."""
     return ConfigError(f"the database is damaged: {what}", where=str(path), hint="restore it from a backup")
+
+
+def unreadable(path: Path) -> ConfigError:
+    """No key fits."""
+    return ConfigError(
+        "cannot be read with the key that [encryption] names, or is damaged",
+        where=str(path),
+        hint="is it the key of another backup? Put the right one there, or restore the database that it belongs to",
+    )
 
 
 def translated(error: sqlite3.Error, path: Path) -> CannotWrite | ConfigError:
     """SQLite's complaint in our words."""
     words = str(error)
     if "malformed" in words or "not a database" in words:
-        return ConfigError(
-            f"not a database of ours ({words})", where=str(path), hint="restore it from a backup; nothing was changed"
-        )
+        hint = "restore it from a backup; nothing was changed"
+        if "not a database" in words:
+            hint = f"if it is encrypted, [encryption] must say where the key is; else {hint}"
+        return ConfigError(f"not a database of ours ({words})", where=str(path), hint=hint)
     if "locked" in words or "busy" in words:
         return CannotWrite("another process is writing to the database", where=str(path), hint="try again in a moment")
     # where the index of the log cannot grow, SQLite speaks of a disk that fails
@@ -224,27 +256,29 @@ def translated(error: sqlite3.Error, path: Path) -> CannotWrite | ConfigError:
     return CannotWrite(words, where=str(path))
 
 
-def open_database(path: Path, *, create: bool = True, who: str = "") -> Db:
+def open_database(path: Path, *, create: bool = True, who: str = "", keys: Keys | None = None) -> Db:
     """Open the database of a workspace, creating and migrating it where needed. `who` is named in the audit log.
 
-    Raises ConfigError when it is missing, damaged or newer than this program, NotAllowed when it is a
-    link, CannotWrite when it cannot be written.
+    With `keys` it is an encrypted one, made so where there is none. Raises ConfigError when it is missing, damaged,
+    newer than this program, or not encrypted as asked; NotAllowed when it is a link; CannotWrite when it cannot be
+    written.
     """
-    _private(path, create)
-    try:
-        conn = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-        conn.execute("pragma journal_mode = wal")
-        conn.execute("pragma foreign_keys = on")
-        conn.execute("pragma secure_delete = on")
-        conn.execute("pragma cache_size = -16384")
-        conn.execute(f"pragma wal_autocheckpoint = {LOG_PAGES}")
-        version = conn.execute("pragma user_version").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        raise translated(error, path) from error
-    except UnicodeDecodeError:
-        # what SQLite says of a damaged schema quotes it
-        raise translated(sqlite3.DatabaseError("malformed schema"), path) from None
-    db = Db(conn, path, who)
+    for _ in range(TURNS):
+        found = private(path, create=create)
+        try:
+            conn, version = _opened(path, found, keys)
+        except ConfigError:
+            if _at(path) == found.at:
+                raise
+            continue
+        # who waited for one that was being encrypted has the old file in hand: what he wrote would be lost with it.
+        # From here on nobody puts another in its place: for that it must be open nowhere
+        if _at(path) == found.at:
+            break
+        conn.close()
+    else:
+        raise CannotWrite("is being put in place of another", where=str(path), hint="try again in a moment")
+    db = Db(conn, path, who, encrypted=keys is not None)
     if version > len(SCHEMA):
         conn.close()
         raise ConfigError("was written by a newer broadcaster", where=str(path), hint="upgrade broadcaster")
@@ -253,7 +287,23 @@ def open_database(path: Path, *, create: bool = True, who: str = "") -> Db:
     return db
 
 
-def _private(path: Path, create: bool) -> None:
+def left_behind(path: Path) -> list[Path]:
+    """What a killed process has left beside the database: see transcript.py."""
+    return [each for end in (*NEW, *GONE) if os.path.lexists(each := path.with_name(path.name + end))]
+
+
+class Found(NamedTuple):
+    """A file before it is opened: which it is, and how it begins ("": it is empty)."""
+
+    at: tuple[int, int]
+    beginning: bytes
+
+    @property
+    def plain(self) -> bool:
+        return self.beginning == PLAIN
+
+
+def private(path: Path, *, create: bool) -> Found:
     """The file exists, is ours alone and is no link, before SQLite opens it."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | (os.O_CREAT if create else 0), 0o600)
@@ -264,10 +314,104 @@ def _private(path: Path, create: bool) -> None:
             raise NotAllowed("is a symbolic link", where=str(path), hint="put the file itself there") from None
         raise CannotWrite(error.strerror or str(error), where=str(path)) from None
     try:
-        if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+        about = os.fstat(descriptor)
+        if stat.S_IMODE(about.st_mode) & 0o077:
             os.fchmod(descriptor, 0o600)
+        return Found((about.st_dev, about.st_ino), os.read(descriptor, len(PLAIN)))
     finally:
         os.close(descriptor)
+
+
+def _at(path: Path) -> tuple[int, int] | None:
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
+
+
+def _opened(path: Path, found: Found, keys: Keys | None) -> tuple[sqlite3.Connection, int]:
+    """A connection with our pragmas, and the version of the schema."""
+    if keys is not None and found.plain:
+        raise ConfigError(
+            "is not encrypted, and [encryption] says that it is",
+            where=str(path),
+            hint="run `broadcaster encrypt`, or take [encryption] out of broadcaster.toml",
+        )
+    conn = None
+    try:
+        if keys is None:
+            conn = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+            conn.execute("pragma cache_size = -16384")
+        else:
+            conn = _unlocked(path, keys)
+            # a page that was dropped is decrypted again: with 2 MB, people by address take twice as long
+            conn.execute("pragma cache_size = -65536")
+            conn.execute("pragma temp_store = memory")
+        conn.execute("pragma journal_mode = wal")
+        conn.execute("pragma foreign_keys = on")
+        conn.execute("pragma secure_delete = on")
+        conn.execute(f"pragma wal_autocheckpoint = {LOG_PAGES}")
+        return conn, conn.execute("pragma user_version").fetchone()[0]
+    except BaseException as error:
+        if conn is not None:
+            conn.close()
+        if isinstance(error, sqlite3.DatabaseError):
+            raise translated(error, path) from error
+        if isinstance(error, UnicodeDecodeError):
+            # what SQLite says of a damaged schema quotes it
+            raise translated(sqlite3.DatabaseError("malformed schema"), path) from None
+        raise
+
+
+def _unlocked(path: Path, keys: Keys) -> sqlite3.Connection:
+    """The encrypted file, opened with the first of the keys that fits."""
+    for key in keys():
+        conn = through_cipher(path, key, timeout=BUSY_SECONDS)
+        try:
+            conn.execute("select count(*) from sqlite_master").fetchone()
+            return conn
+        except sqlite3.DatabaseError as error:
+            conn.close()
+            if not undecipherable(error):
+                raise
+    raise unreadable(path)
+
+
+def through_cipher(path: Path, key: str, *, timeout: float) -> sqlite3.Connection:
+    """A connection by SQLCipher, and nothing done with it yet. `key`: 64 hexadecimal digits, "" for a plain file.
+
+    Two copies of SQLite in one process must not have the same file open: its locks belong to the process, and the
+    first to close it would drop those of the other. Raises ConfigError where SQLCipher is not installed.
+    """
+    assert re.fullmatch("(?:[0-9a-f]{64})?", key)
+    conn: sqlite3.Connection = _cipher().connect(path, timeout=timeout, isolation_level=None)
+    # it would write to standard error what we say in our own words
+    conn.execute("pragma cipher_log_level = none")
+    if key:
+        # the key itself: made from a password, it would cost a tenth of a second each time
+        conn.execute(f"pragma key = \"x'{key}'\"")
+    return conn
+
+
+@functools.cache
+def _cipher() -> Any:
+    """SQLCipher's driver, whose errors are SQLite's errors to whoever catches those."""
+    try:
+        from sqlcipher3 import dbapi2
+    except ImportError:
+        raise ConfigError(
+            "an encrypted database needs SQLCipher, which is not installed",
+            where="encryption",
+            hint="pip install 'broadcaster[encrypted]'",
+        ) from None
+    for name in (
+        *("DatabaseError", "InterfaceError", "DataError", "OperationalError", "IntegrityError"),
+        *("InternalError", "ProgrammingError", "NotSupportedError"),
+    ):
+        theirs = getattr(dbapi2, name)
+        theirs.__bases__ = (*theirs.__bases__, getattr(sqlite3, name))
+    return dbapi2
 
 
 def _migrate(db: Db) -> None:

@@ -2,6 +2,7 @@
 
 Rows wait in temporary tables, whose files lie in the workspace's own folder and have no name: nothing is left
 behind by a crash, and other processes are not kept waiting while a person thinks about what the file would do.
+Those of an encrypted database stay in memory: nobody encrypts such files.
 """
 
 from __future__ import annotations
@@ -301,10 +302,11 @@ def opened(
     `veil` makes the hash of a folded address, by which those are known who were erased.
     """
     conn = db.conn
-    # deprecated, and the only way to say it after SQLite has started; where it is not built in, memory will do
-    conn.execute(f"pragma temp_store_directory = '{str(folder).replace(chr(39), chr(39) * 2)}'")
-    said = conn.execute("pragma temp_store_directory").fetchone()
-    conn.execute(f"pragma temp_store = {'file' if said and said[0] == str(folder) else 'memory'}")
+    if not db.encrypted:
+        # deprecated, and the only way to say it after SQLite has started; where it is not built in, memory will do
+        conn.execute(f"pragma temp_store_directory = '{str(folder).replace(chr(39), chr(39) * 2)}'")
+        said = conn.execute("pragma temp_store_directory").fetchone()
+        conn.execute(f"pragma temp_store = {'file' if said and said[0] == str(folder) else 'memory'}")
     cache = conn.execute("pragma cache_size").fetchone()[0]
     conn.execute("pragma cache_size = -65536")
     conn.execute("pragma temp.cache_size = -32768")
@@ -320,4 +322,5 @@ def opened(
         for table in ("staged", "spoilt", "compared"):
             conn.execute(f"drop table if exists temp.{table}")
         conn.execute(f"pragma cache_size = {cache}")
-        conn.execute("pragma temp_store_directory = ''")
+        if not db.encrypted:
+            conn.execute("pragma temp_store_directory = ''")

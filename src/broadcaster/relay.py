@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, cast
 from urllib.parse import quote, urlsplit
@@ -27,9 +27,9 @@ RELAY_KEYS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """Where a password or token is found; never what it is."""
+    """Where a password, token or key is found; never what it is."""
 
-    kind: Literal["file", "env", "command"]
+    kind: Literal["file", "env", "command", "keyring"]
     source: str
     token: bool = False  # for XOAUTH2
 
@@ -183,11 +183,12 @@ def authority(table: Table, key: str, url: str, allowed: str) -> tuple[str, str,
     return parts.scheme, host, port, parts.path
 
 
-def secret_of(table: Table) -> Secret | None:
-    given = [key for key in SECRETS if key in table]
+def secret_of(table: Table, keys: Sequence[str] = SECRETS) -> Secret | None:
+    given = [key for key in keys if key in table]
     if len(given) > 1:
-        table.fail(given[1], f"only one of {', '.join(SECRETS)} can be")
+        table.fail(given[1], f"only one of {', '.join(keys)} can be")
     if not given:
         return None
     kind, _, how = given[0].partition("_")
-    return Secret(cast(Literal["file", "env", "command"], how), table.text(given[0]), token=kind == "token")
+    how = cast(Literal["file", "env", "command", "keyring"], how or kind)
+    return Secret(how, table.text(given[0]), token=kind == "token")

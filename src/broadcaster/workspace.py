@@ -63,10 +63,11 @@ class Workspace:
 
     def key(self) -> bytes:
         """The secret that signs leave links and return paths. Raises ConfigError when it is missing or open."""
-        key = _private(
+        key = read_private(
             self.root / "subscribers" / "secret.key",
             "subscribers/secret.key",
-            missing="restore it from your backup: a new one would void every leave link already mailed",
+            missing="nothing can be signed",
+            hint="restore it from your backup: a new one would void every leave link already mailed",
         )
         if len(key) < KEY_BYTES:
             raise ConfigError(
@@ -88,7 +89,8 @@ class Workspace:
                     where=file,
                     hint="write its whole path in dkim.key_file if that is meant",
                 )
-        return _private(path, file, missing=f"make one: openssl genrsa -out {file} 2048, see docs/dkim.md")
+        hint = f"make one: openssl genrsa -out {file} 2048, see docs/dkim.md"
+        return read_private(path, file, missing="nothing can be signed", hint=hint)
 
     def secret(self, of: Secret) -> str:
         """A password or token from where the configuration says it is; never says what it is.
@@ -343,13 +345,13 @@ def private_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def _private(path: Path, name: str, *, missing: str) -> bytes:
-    """A key's file, which nobody else may read. Raises ConfigError, with the hint `missing` where there is none."""
+def read_private(path: Path, name: str, *, missing: str, hint: str) -> bytes:
+    """A key's file, which nobody else may read. Raises ConfigError; of none, it says what is `missing` without it."""
     try:
         # a pipe of that name would be waited for
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise ConfigError("is missing: nothing can be signed", where=name, hint=missing) from None
+        raise ConfigError(f"is missing: {missing}", where=name, hint=hint) from None
     except (OSError, ValueError) as error:
         raise ConfigError(getattr(error, "strerror", None) or str(error), where=name) from None
     try:

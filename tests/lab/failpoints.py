@@ -5,12 +5,15 @@ Nothing of this is in the program: what it calls is wrapped, in the process that
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sqlite3
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
+from broadcaster import db
 from broadcaster.delivery import Event
 from broadcaster.ledger import Ledger
 from broadcaster.transports.smtp import SmtpTransport, _Pipe
@@ -71,6 +74,26 @@ def around_commits(die: Die, *, early: bool) -> None:
     sqlite3.connect = watched  # type: ignore[assignment]
 
 
+# statements that change a file, or are about to
+CHANGES = ("attach", "begin", "commit", "detach", "insert", "select sqlcipher_export", "pragma fresh.user_version")
+
+
+def on_the_disk(die: Die) -> None:
+    """Just before a file changes, by our own hand or by SQLCipher's."""
+    for name in ("link", "rename", "replace", "unlink", "pwrite", "fsync"):
+        before(os, name, die)
+    cipher = db._cipher()
+
+    class Watched(cipher.Connection):  # type: ignore[misc, name-defined]
+        def execute(self, sql: str, *words: Any) -> Any:
+            if sql.startswith(CHANGES) or "journal_mode =" in sql:
+                die()
+            return super().execute(sql, *words)
+
+    driver = SimpleNamespace(connect=functools.partial(cipher.connect, factory=Watched))
+    db._cipher = lambda: driver  # type: ignore[assignment]
+
+
 # In the order of a delivery's life.
 POINTS: dict[str, Callable[[Die], None]] = {
     "taking over": lambda die: after(Ledger, "name_sender", die),
@@ -92,6 +115,10 @@ POINTS: dict[str, Callable[[Die], None]] = {
 }
 
 
+# of other commands than `send`
+OTHERS: dict[str, Callable[[Die], None]] = {"on the disk": on_the_disk}
+
+
 def arm(point: str, nth: int) -> None:
     """Make this process die at the n-th coming to a point."""
     left = nth
@@ -102,4 +129,4 @@ def arm(point: str, nth: int) -> None:
         if left == 0:
             kill()
 
-    POINTS[point](die)
+    {**POINTS, **OTHERS}[point](die)

@@ -142,9 +142,11 @@ def child(order: dict[str, Any], orders: IO[bytes]) -> None:
 def grow_up() -> None:
     """Import what commands import when they are called, and fill what is computed once: by doing it all once."""
     import broadcaster.cli.control
+    import broadcaster.cli.encryption
     import broadcaster.cli.resolve
     import broadcaster.cli.run
     import broadcaster.cli.status
+    import broadcaster.encryption
     import broadcaster.transports.smtp  # noqa: F401
     import tests.lab.failpoints  # noqa: F401
     from tests.lab.world import world

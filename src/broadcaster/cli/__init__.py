@@ -44,6 +44,9 @@ COMMANDS = {
     "collect": "collect",
     "bounces": "bounces",
     "run": "run",
+    "encrypt": "encryption",
+    "rekey": "encryption",
+    "decrypt": "encryption",
 }
 
 # The first line of each command's help, so that `--help` imports none of them; a test compares the two.
@@ -72,6 +75,9 @@ SUMMARIES = {
     "collect": "Read returned mail: bounces, complaints, wishes to leave.",
     "bounces": "Show what came back, the newest first: of whom, why, in whose words, and what we did.",
     "run": "Send what is due, retry what waits, collect what came back: for cron.",
+    "encrypt": "Keep the whole database encrypted from now on, with the key that [encryption] names.",
+    "rekey": "Encrypt the database under a new key: when somebody may know the old one.",
+    "decrypt": "Keep the database as plain text again: whoever has the disk can read it.",
 }
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from broadcaster.erasure import Erasure
     from broadcaster.errors import BroadcasterError
     from broadcaster.inbox import Inbox
+    from broadcaster.keys import Keeper
     from broadcaster.ledger import Ledger
     from broadcaster.links import Signer
     from broadcaster.mailing import Mailing
@@ -70,11 +71,30 @@ class House:
 
     @cached_property
     def db(self) -> Db:
-        from broadcaster.db import open_database
+        from broadcaster.db import left_behind, open_database
 
         # a workspace that cannot be read is reported before a database is made in it
-        _ = self.config
-        return open_database(self.workspace.database, who=self.who)
+        keeper, path = self.keeper, self.workspace.database
+        if left_behind(path):
+            from broadcaster.encryption import clear_up
+            from broadcaster.lock import Lock
+
+            clear_up(path, Lock(self.workspace.lock), keeper)
+        if keeper is None:
+            return open_database(path, who=self.who)
+        from broadcaster.keys import candidates
+
+        return open_database(path, who=self.who, keys=functools.partial(candidates, keeper))
+
+    @cached_property
+    def keeper(self) -> Keeper | None:
+        """Where the key of the database is; None where it is not encrypted."""
+        of = self.config.encryption
+        if of is None:
+            return None
+        from broadcaster.keys import keeper
+
+        return keeper(of, self.workspace)
 
     def blamed(self, error: Exception) -> BroadcasterError | None:
         """What is wrong with the database, where that may be why something failed that should not."""
