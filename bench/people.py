@@ -1,9 +1,12 @@
-"""How long a million people take to come in, to be looked through and written down: python -m bench.people [ROWS]
+"""How long a million people take to come in, to be looked through and written down
+
+    python -m bench.people [ROWS] [encrypted]
 
 A third of the names are beyond ASCII, a fifth of the cells empty, as in the sample. Times are wall clock, and beside
 it those of the processor; memory is the most that the process held (ru_maxrss). What is marked with a star is a
 process of its own, its start and the layouts counted. The program `sqlite3`, where it is installed, writes the same
 people from the same database as its own CSV, with nothing guarded: how many times its processor we take is told.
+encrypted: the whole database in SQLCipher.
 """
 
 from __future__ import annotations
@@ -54,13 +57,13 @@ def measure(path: Path, root: Path) -> None:
     from broadcaster import filters, gathering, intake
     from broadcaster.census import Census
     from broadcaster.charset import examine
+    from broadcaster.cli.house import House
     from broadcaster.conditions import Condition, Scope, compiled
-    from broadcaster.db import open_database
     from broadcaster.roster import Roster
     from broadcaster.sheet import Sheet
 
     folder = root / "subscribers"
-    db = open_database(folder / "broadcaster.db")
+    db = House(root).db
     roster = Roster(db, lambda: int(time.time()))
     news = roster.create_list("news", "example.org", {})
 
@@ -159,10 +162,14 @@ def prepare(root: str) -> None:
 
 
 def main() -> None:
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    rows = next((int(word) for word in sys.argv[1:] if word.isdigit()), 1_000_000)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "workspace"
         subprocess.run([sys.executable, "-m", "broadcaster", "init", str(root)], capture_output=True, check=True)
+        if "encrypted" in sys.argv:
+            with (root / "broadcaster.toml").open("a") as file:
+                file.write('\n[encryption]\nkey_file = "the.key"\n')
+            subprocess.run([sys.executable, "-m", "broadcaster", "-C", str(root), "encrypt"], check=True)
         path = root / "people.csv"
         for code in (f"write(path, {rows})", "measure(path, root)"):
             # in processes of their own: the memory of whoever starts one is counted as its own

@@ -1,13 +1,13 @@
 """The whole sender beside public tools on the same work.
 
-    python -m bench.send [plain] [latency] [tls] [dkim] [--number N] [--connections N]
+    python -m bench.send [plain] [latency] [tls] [dkim] [encrypted] [--number N] [--connections N]
 
 30 kB of personalised mail in two parts, an instant sink in a process of its own, everything recorded in the ledger.
 Beside it Postfix's `smtp-source -d` with messages of the same size, and what most programs do: `EmailMessage` and
 `aiosmtplib.send_message`. Figures are ratios of one run; single times mean little.
 
 plain: Postfix's smtp-sink. latency: a sink whose replies travel for 20 ms. tls: a sink that speaks TLS at once.
-dkim: signed with RSA-2048, beside dkimpy.
+dkim: signed with RSA-2048, beside dkimpy. encrypted: the database in SQLCipher, beside our own without it.
 """
 
 from __future__ import annotations
@@ -266,7 +266,18 @@ def dkim(root: Path, number: int, few: int, size: int, connections: int) -> None
         compared("dkim", own, usual)
 
 
-KINDS = {"plain": plain, "latency": latency, "tls": tls, "dkim": dkim}
+def encrypted(root: Path, number: int, _few: int, _size: int, connections: int) -> None:
+    with postfix() as port:
+        settle(root, port, connections)
+        peer = sent(root, "not encrypted", number)
+        with (root / "broadcaster.toml").open("a") as file:
+            file.write('[encryption]\nkey_file = "the.key"\n')
+        broadcaster(root, "encrypt")
+        compared("encrypted", sent(root, "broadcaster", number), peer)
+        broadcaster(root, "decrypt")
+
+
+KINDS = {"plain": plain, "latency": latency, "tls": tls, "dkim": dkim, "encrypted": encrypted}
 
 if __name__ == "__main__":
     main()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from broadcaster.db import (
+    CIPHER_CACHE,
     GONE,
     NEW,
     Keys,
@@ -74,11 +75,11 @@ def alone(path: Path, key: str) -> Iterator[sqlite3.Connection]:
     """
     with closing(through_cipher(path, key, timeout=PATIENCE)) as conn:
         try:
-            conn.execute("pragma temp_store = memory")
             # before the first look at it: the lock is kept from then on
             conn.execute("pragma locking_mode = exclusive")
             conn.execute("begin exclusive")
             conn.execute("commit")
+            conn.execute(f"pragma cache_size = {CIPHER_CACHE}")
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise Unfinished(
@@ -118,6 +119,7 @@ def write(conn: sqlite3.Connection, path: Path, key: str, *, who: str, what: str
         # no journal: who is killed leaves a file that nobody wants
         conn.execute("pragma fresh.journal_mode = off")
         conn.execute("pragma fresh.synchronous = off")
+        conn.execute(f"pragma fresh.cache_size = {CIPHER_CACHE}")
         conn.execute("begin")
         conn.execute("select sqlcipher_export('fresh')").fetchone()
         conn.execute(f"pragma fresh.user_version = {conn.execute('pragma main.user_version').fetchone()[0]}")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # what people are imported from
 SHEETS = (".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".gz", ".zip")
+# a database that takes more than a moment (octets)
+SLOW = 20_000_000
 LATER = "older backups and exports are as they were"
 
 
@@ -43,6 +45,7 @@ def encrypt(house: House, dry_run: bool, as_json: bool) -> None:
 
     vault = _vault(house)
     known = vault.keeper.key() is not None
+    _announce(vault, dry_run=dry_run)
     done = encryption.encrypt(vault, dry_run=dry_run)
     if as_json:
         dump({"encrypted": not dry_run or not done, "changed": done and not dry_run})
@@ -89,7 +92,9 @@ def rekey(house: House, new_key_file: Path | None, dry_run: bool, as_json: bool)
     commanded = house.config.encryption is not None and house.config.encryption.kind == "command"
     if commanded and new_key_file is None:
         raise click.UsageError("the key that a command tells is not ours to change: name the new one, --new-key-file")
-    encryption.rekey(vault, from_file(new_key_file) if new_key_file else None, dry_run=dry_run)
+    key = from_file(new_key_file) if new_key_file else None
+    _announce(vault, dry_run=dry_run)
+    encryption.rekey(vault, key, dry_run=dry_run)
     if as_json:
         dump({"encrypted": True, "changed": not dry_run})
     if dry_run:
@@ -123,7 +128,9 @@ def decrypt(house: House, dry_run: bool, as_json: bool) -> None:
     """
     from broadcaster import encryption
 
-    done = encryption.decrypt(_vault(house), dry_run=dry_run)
+    vault = _vault(house)
+    _announce(vault, dry_run=dry_run)
+    done = encryption.decrypt(vault, dry_run=dry_run)
     if as_json:
         dump({"encrypted": dry_run and done, "changed": done and not dry_run})
     if not done:
@@ -146,6 +153,12 @@ def _vault(house: House) -> Vault:
             hint='add [encryption] and, for example, key_file = "/media/stick/broadcaster.key"',
         )
     return Vault(house.workspace.database, Lock(house.workspace.lock), keeper, house.who, house.now)
+
+
+def _announce(vault: Vault, *, dry_run: bool) -> None:
+    """What takes some seconds is not done in silence."""
+    if not dry_run and vault.path.exists() and (size := vault.path.stat().st_size) > SLOW:
+        say(f"writing {size / 1e6:,.0f} MB anew …")
 
 
 def _advise(house: House) -> None:
