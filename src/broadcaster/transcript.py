@@ -192,6 +192,7 @@ def _overwritten(path: Path) -> Iterator[None]:
         # some file systems know no second names (FAT): there, whoever is killed now leaves the octets on the disk
         with suppress(OSError):
             second.hardlink_to(path)
+            _to_disk(path.parent)
         yield
         _overwrite(descriptor)
         second.unlink(missing_ok=True)
