@@ -1,4 +1,4 @@
-"""What can be done to people, lists and mailings, by the name that the audit log has for it.
+"""What can be done to people, lists, mailings and the database, by the name that the audit log has for it.
 
 A name is the noun of a command in the singular, and its verb; what the program does by itself has words like them.
 One place for all of them: what stays in a log for ever should be called the same for ever.
@@ -44,4 +44,7 @@ DEEDS: Final[Mapping[str, str]] = {
     "mailing resolve": "So many deliveries in doubt were settled. `how`: accept, resend, or log (the relay's log; by"
     " where they went); `by`: settings, where safety.in_doubt says so.",
     "mailing believe": "Staff said that what came back of a mailing is true: so many `reports` were weighed again.",
+    "database encrypt": "The database was encrypted.",
+    "database rekey": "The database was encrypted under another key.",
+    "database decrypt": "The database became plain text.",
 }

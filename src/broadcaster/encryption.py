@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broadcaster import transcript
-from broadcaster.db import open_database, private, unreadable
+from broadcaster.db import Db, open_database, private, unreadable
 from broadcaster.errors import ConfigError, SenderAtWork
 from broadcaster.keys import Keeper, candidates, needed, new_key
 from broadcaster.lock import Lock
@@ -46,7 +46,7 @@ def encrypt(of: Vault, *, dry_run: bool = False) -> bool:
             of.keeper.turn()
             key = needed(of.keeper)
         if there:
-            _rewritten(of, "", key, "database encrypt")
+            _rewritten(of, "", key, lambda db: db.note("database encrypt", of.now))
         else:
             open_database(of.path, who=of.who, keys=lambda: iter((key,))).close()
         return True
@@ -63,7 +63,7 @@ def rekey(of: Vault, new: str | None, *, dry_run: bool = False) -> None:
             _rehearsed(of, old)
             return
         of.keeper.keep(key)
-        _rewritten(of, old, key, "database rekey", of.keeper.turn)
+        _rewritten(of, old, key, lambda db: db.note("database rekey", of.now), of.keeper.turn)
 
 
 def decrypt(of: Vault, *, dry_run: bool = False) -> bool:
@@ -75,7 +75,7 @@ def decrypt(of: Vault, *, dry_run: bool = False) -> bool:
         if dry_run:
             _rehearsed(of, key)
         else:
-            _rewritten(of, key, "", "database decrypt")
+            _rewritten(of, key, "", lambda db: db.note("database decrypt", of.now))
         return True
 
 
@@ -139,8 +139,10 @@ def _rehearsed(of: Vault, key: str) -> None:
         pass
 
 
-def _rewritten(of: Vault, old: str, new: str, what: str, turn: Callable[[], None] = lambda: None) -> None:
+def _rewritten(
+    of: Vault, old: str, new: str, note: Callable[[Db], None], turn: Callable[[], None] = lambda: None
+) -> None:
     with transcript.alone(of.path, old) as conn:
         transcript.gather(conn, of.path)
-        fresh = transcript.write(conn, of.path, new, who=of.who, what=what, at=of.now)
+        fresh = transcript.write(conn, of.path, new, note, of.who)
         transcript.replace(of.path, fresh, turn)

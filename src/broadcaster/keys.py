@@ -11,10 +11,11 @@ import re
 import secrets
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from broadcaster.errors import ConfigError
+from broadcaster.errors import CannotWrite, ConfigError
 from broadcaster.relay import Secret
 from broadcaster.workspace import CONFIG, Workspace, create_private, read_private
 
@@ -96,28 +97,36 @@ class KeyFile:
         return _checked(read_private(path, str(path), missing="no key", hint=LOST), str(path))
 
     def keep(self, key: str) -> None:
-        self.drop()
-        descriptor = create_private(self._coming)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"{key}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self._noted()
+        with self._kept():
+            self._coming.unlink(missing_ok=True)
+            with os.fdopen(create_private(self._coming), "w", encoding="ascii") as file:
+                file.write(f"{key}\n")
+                file.flush()
+                os.fsync(file.fileno())
 
     def turn(self) -> None:
-        self._coming.replace(self.path)
-        self._noted()
+        with self._kept():
+            self._coming.replace(self.path)
 
     def drop(self) -> None:
-        self._coming.unlink(missing_ok=True)
+        with self._kept():
+            self._coming.unlink(missing_ok=True)
 
-    def _noted(self) -> None:
-        """The names in the folder are on the disk: a key that is lost with the power loses everybody."""
-        descriptor = os.open(self.path.parent, os.O_RDONLY)
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """What is done to the names in the folder is on the disk: a key lost with the power loses everybody.
+
+        Raises CannotWrite.
+        """
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            yield
+            descriptor = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise CannotWrite((error.strerror or str(error)).lower(), where=self.where) from None
 
 
 class KeyCommand:

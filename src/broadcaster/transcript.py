@@ -21,7 +21,9 @@ from broadcaster.db import (
     CIPHER_CACHE,
     GONE,
     NEW,
+    Db,
     Keys,
+    damaged,
     from_outside,
     left_behind,
     open_database,
@@ -105,10 +107,12 @@ def gather(conn: sqlite3.Connection, path: Path) -> None:
         wipe(path.with_name(path.name + end))
 
 
-def write(conn: sqlite3.Connection, path: Path, key: str, *, who: str, what: str, at: int) -> Path:
+def write(
+    conn: sqlite3.Connection, path: Path, key: str, note: Callable[[Db], None] = lambda _: None, who: str = ""
+) -> Path:
     """All that is in the database, in a new file beside it under `key` ("": plain), compared and on the disk.
 
-    `who` did `what`: a line of the new one's audit log. Raises CannotWrite; ConfigError for a database that is damaged.
+    `note` is what `who` writes into its audit log. Raises CannotWrite; ConfigError for a database that is damaged.
     """
     new = path.with_name(path.name + NEW[0])
     want_room(path)
@@ -127,16 +131,15 @@ def write(conn: sqlite3.Connection, path: Path, key: str, *, who: str, what: str
     except sqlite3.DatabaseError as error:
         if conn.in_transaction:
             conn.execute("rollback")
-        if from_outside(error):
-            raise translated(error, path) from error
-        raise
+        # what does not fit into a table as it was made was not written by us
+        raise translated(error, path) if from_outside(error) else damaged(path, str(error)) from error
     finally:
         conn.execute("detach fresh")
     with closing(through_cipher(new, key, timeout=PATIENCE)) as copy:
         _compare(conn, copy, path)
     keys: Keys | None = (lambda: iter((key,))) if key else None
     with closing(open_database(new, create=False, who=who, keys=keys)) as db, db.atomic(durable=True):
-        db.note(what, at)
+        note(db)
     _to_disk(new)
     return new
 
@@ -220,14 +223,15 @@ def _compare(old: sqlite3.Connection, new: sqlite3.Connection, path: Path) -> No
     (said,) = new.execute("pragma integrity_check(1)").fetchone()
     if said != "ok":
         raise differs(" ".join(said.split()))
+    # text that is none is compared as well
+    old.text_factory = new.text_factory = bytes
     schema = "select type, name, tbl_name, sql from sqlite_master order by 1, 2"
     tables = old.execute(schema).fetchall()
     if tables != new.execute(schema).fetchall():
         raise differs("it has another schema")
-    # text that is none is compared as well
-    old.text_factory = new.text_factory = bytes
-    for kind, name, *_ in tables:
-        if kind == "table":
+    for kind, octets, *_ in tables:
+        if kind == b"table":
+            name = octets.decode("utf-8", "replace")
             rows = f'select * from "{name}"'  # noqa: S608 - a name that was read from the schema
             if any(one != other for one, other in zip_longest(old.execute(rows), new.execute(rows))):
                 raise differs(f"it has other rows in {name}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from broadcaster.cli.house import House
-from broadcaster.cli.say import count, dry_run_option, dump, json_option, say, warn
+from broadcaster.cli.say import clean, count, dry_run_option, dump, json_option, say, warn
 from broadcaster.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ def encrypt(house: House, dry_run: bool, as_json: bool) -> None:
     from broadcaster import encryption
 
     vault = _vault(house)
-    known = vault.keeper.key() is not None
     _announce(vault, dry_run=dry_run)
     done = encryption.encrypt(vault, dry_run=dry_run)
     if as_json:
@@ -53,9 +52,8 @@ def encrypt(house: House, dry_run: bool, as_json: bool) -> None:
         say("the database is encrypted already")
         return
     say("the database would be encrypted" if dry_run else f"the database is encrypted; {LATER}")
-    if not known:
-        say(f"a key {'would be' if dry_run else 'was'} made: {_place(house)}")
-        warn("without the key nobody can read the database", "keep a copy of it where no copy of the database is")
+    say(f"the key: {_place(house)}")
+    warn("without the key nobody can read the database", "keep a copy of it where no copy of the database is")
     _advise(house)
 
 
@@ -102,7 +100,7 @@ def rekey(house: House, new_key_file: Path | None, dry_run: bool, as_json: bool)
         return
     say(f"the database is encrypted under a new key; {LATER}, under the old one")
     if commanded:
-        warn("nothing opens it until key_command tells the new key", f"it is in {new_key_file}")
+        warn("nothing opens it until key_command tells the new key", f"it is in {clean(new_key_file)}")
     else:
         say(f"the new key: {_place(house)}")
 
@@ -184,4 +182,6 @@ def _place(house: House) -> str:
     """Where the key is, in a person's words."""
     of = house.config.encryption
     assert of is not None
-    return f"in the system's keyring, as {of.source}" if of.kind == "keyring" else of.source
+    # a command line may hold what it should not
+    ways = {"keyring": f"in the system's keyring, as {of.source}", "command": "told by key_command", "file": of.source}
+    return clean(ways[of.kind])
