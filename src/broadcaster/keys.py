@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +44,8 @@ class Keeper(Protocol):
 
 def new_key() -> str:
     """One that nobody has."""
+    import secrets
+
     return secrets.token_hex(32)
 
 
@@ -140,6 +140,8 @@ class KeyCommand:
     def key(self, *, coming: bool = False) -> str | None:
         if coming:
             return None
+        import subprocess
+
         try:
             done = subprocess.run(  # noqa: S602 - the user's own command, written for a shell
                 self._command, shell=True, cwd=self._folder, stdout=subprocess.PIPE, timeout=PATIENCE, check=True
