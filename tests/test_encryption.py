@@ -566,6 +566,8 @@ def test_the_main_job_leaves_no_address_in_any_file_of_an_encrypted_workspace(pl
     returned = place.root / "returned"
     returned.write_bytes(BOUNCE.replace(b"ORIGINAL", report.data.partition(b"\r\n\r\n")[0]))
     place.run("collect", str(returned))
+    where = "city = BASRA-ON-SEA and was not sent mailing 1 or name like '%else'"
+    assert "p7@river.example" in place.run("audience", "--list", "news", "--where", where).out
     assert "p9@river.example" in place.run("bounces").out
     assert "bounced" in place.run("why", "p9@river.example").out
     assert place.run("subscribers", "show", "p7@river.example", "--json").json["name"] == "Somebody Else 7"
