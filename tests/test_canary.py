@@ -84,6 +84,9 @@ ROWS: Mapping[str, Sequence[str]] = {
     "collect": ("collect", "collect {back} --json", "collect {wrong}", "collect --believe 2"),
     "bounces": ("bounces", "bounces --json", "bounces --csv", "bounces --kind x"),
     "run": ("run", "run --json"),
+    "encrypt": ("encrypt", "encrypt --dry-run --json"),
+    "rekey": ("rekey", "rekey --new-key-file {wrong}"),
+    "decrypt": ("decrypt", "decrypt --dry-run"),
 }
 # whose very job it is to show people, unasked: what they write to standard output may name them
 SHOW = {"subscribers find", "subscribers export", "subscribers import", "suppressions show", "status", "bounces"}

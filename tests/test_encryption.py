@@ -471,6 +471,9 @@ def test_the_key_may_be_in_the_keyring_of_the_system(
         ('key_file = "a"\nkeyring = "b"', "only one of"),
         ('key_env = "KEY"', "no such key"),
         (f'key = "{KEY}"', "no such key"),
+        (f'key_file = "{KEY}"', "must say where the key is, and not the key itself"),
+        (f'key_command = "echo {KEY}"', "must say where the key is, and not the key itself"),
+        (f'keyring = "{KEY.upper()}"', "must say where the key is, and not the key itself"),
         ("key_file = 5", "must be text in quotes"),
     ],
 )
@@ -478,7 +481,29 @@ def test_a_key_is_in_a_file_a_command_or_the_keyring_and_nowhere_else(here: Worl
     settings_of(here, text)
     said = here.run("encrypt", status=78).err
     assert says in said
-    assert KEY not in said
+    assert KEY not in said.lower()
+
+
+def test_no_key_is_told_or_kept_elsewhere(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys: set[str] = set()
+    ran = []
+    kept = key_file(here)
+    for verb in ("encrypt", "lists", "rekey", "run", "log", "decrypt", "encrypt", "rekey"):
+        ran.append(here.run(verb))
+        keys.add(key_of(here))
+    full = mock.Mock(free=0)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "disk_usage", lambda _: full)
+        ran.append(here.run("rekey", status=73))
+        keys.add(key_of(here))
+    kept.write_text(OTHER)
+    ran += [here.run(verb, status=78) for verb in ("lists", "encrypt", "rekey", "decrypt")]
+    keys.add(OTHER)
+    assert len(keys) == 4
+    for key in keys:
+        assert not any(key in each.out + each.err for each in ran)
+        for form in (key.encode(), bytes.fromhex(key)):
+            assert not readable(here.root, form)
 
 
 # the door

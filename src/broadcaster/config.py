@@ -558,4 +558,7 @@ def _encryption(table: Table) -> Secret:
     key = secret_of(table, KEYS)
     if key is None:
         table.fail("", f"needs one of {', '.join(KEYS)}", "see docs/encryption.md")
+    if re.search("[0-9a-fA-F]{64}", key.source):
+        # an error about a file of that name would repeat it
+        table.fail(next(name for name in KEYS if name in table), "must say where the key is, and not the key itself")
     return key
