@@ -597,6 +597,7 @@ def test_the_main_job_leaves_no_address_in_any_file_of_an_encrypted_workspace(pl
     assert "bounced" in place.run("why", "p9@river.example").out
     assert place.run("subscribers", "show", "p7@river.example", "--json").json["name"] == "Somebody Else 7"
     assert len(place.run("subscribers", "export", "--list", "news").out.splitlines()) > 2_900
+    place.run("subscribers", "erase", "p11@river.example", "--yes")
     secret("in the end")
     place.run("rekey")
     secret("under a new key")

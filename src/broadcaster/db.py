@@ -135,12 +135,16 @@ class Db:
 
     @contextmanager
     def scratch(self, tables: Mapping[str, str], folder: Path) -> Iterator[None]:
-        """Temporary tables (name → columns) whose files lie in `folder` and go in the end, however it ends."""
+        """Temporary tables (name → columns) whose files lie in `folder` and go in the end, however it ends.
+
+        Those of an encrypted database stay in memory: nobody encrypts such files.
+        """
         conn = self.conn
-        # deprecated, and the only way to say it after SQLite has started; where it is not built in, memory will do
-        conn.execute(f"pragma temp_store_directory = '{str(folder).replace(chr(39), chr(39) * 2)}'")
-        said = conn.execute("pragma temp_store_directory").fetchone()
-        conn.execute(f"pragma temp_store = {'file' if said and said[0] == str(folder) else 'memory'}")
+        if not self.encrypted:
+            # deprecated, and the only way to say it after SQLite has started; where it is not built in, memory will do
+            conn.execute(f"pragma temp_store_directory = '{str(folder).replace(chr(39), chr(39) * 2)}'")
+            said = conn.execute("pragma temp_store_directory").fetchone()
+            conn.execute(f"pragma temp_store = {'file' if said and said[0] == str(folder) else 'memory'}")
         cache = conn.execute("pragma cache_size").fetchone()[0]
         conn.execute("pragma cache_size = -65536")
         conn.execute("pragma temp.cache_size = -32768")
@@ -156,7 +160,8 @@ class Db:
             for name in tables:
                 conn.execute(f"drop table if exists temp.{name}")
             conn.execute(f"pragma cache_size = {cache}")
-            conn.execute("pragma temp_store_directory = ''")
+            if not self.encrypted:
+                conn.execute("pragma temp_store_directory = ''")
 
     def want_room(self, rows: int) -> None:
         """Raises CannotWrite where the disk may not hold what it takes to move so many rows."""
