@@ -37,6 +37,7 @@ NAMELESS = "[127.0.0.1]"
 # What is outside of it would end the path, or the command and begin another one.
 _PLAIN = re.compile(r"[!-;=?-~]*").fullmatch
 _UNSAFE = re.compile(r"[\x00-\x20\x7f<>]").search
+_XTEXT = re.compile(r"[!-*,-<>-~]*").fullmatch
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
 
 
@@ -595,6 +596,8 @@ def _reply(stage: Stage, said: _Said) -> Reply:
 
 def _xtext(text: str) -> str:
     """RFC 3461 §4: printable ASCII as it is, but + and = and all else as +HH."""
+    if _XTEXT(text):
+        return text  # as nearly all is
     return "".join(
         chr(byte) if 33 <= byte <= 126 and byte not in b"+=" else f"+{byte:02X}" for byte in text.encode("utf-8")
     )
