@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcaster.errors import ConfigError
-from broadcaster.links import Purpose, Signer, base32, leave_uri, marked
+from broadcaster.links import Purpose, Signer, base32, leave_uri, marked, message_id, ways_to_leave
 
 SIGNER = Signer(bytes(range(32)))
 ids = st.integers(min_value=0, max_value=2**63 - 1)
@@ -58,7 +58,7 @@ def test_another_key_makes_other_tokens(number: int) -> None:
 
 @given(ids)
 def test_a_return_path_fits_in_sixty_four_octets_and_gives_its_copy_back(number: int) -> None:
-    path = SIGNER.return_path("bounces@example.org", number)
+    path = marked("bounces@example.org", SIGNER.token(Purpose.RETURN, number))
     local, _, domain = path.partition("@")
     assert domain == "example.org"
     assert len(local) <= 64
@@ -71,8 +71,8 @@ def test_a_return_path_that_would_be_too_long_is_refused() -> None:
 
 
 def test_a_message_id_is_the_same_every_time_and_differs_by_copy() -> None:
-    assert SIGNER.message_id(7, "example.org") == SIGNER.message_id(7, "example.org")
-    assert SIGNER.message_id(7, "example.org") != SIGNER.message_id(8, "example.org")
+    one, again, other = (message_id(SIGNER.token(Purpose.MESSAGE, number), "example.org") for number in (7, 7, 8))
+    assert one == again != other
 
 
 def test_a_leave_link_escapes_what_has_a_meaning_in_a_uri() -> None:
@@ -81,16 +81,18 @@ def test_a_leave_link_escapes_what_has_a_meaning_in_a_uri() -> None:
 
 @given(ids)
 def test_a_leave_page_carries_the_token_of_the_mail(number: int) -> None:
-    page, mail = SIGNER.leave(number, site="https://news.example.org", address="leave@example.org")
+    page, mail = ways_to_leave(
+        SIGNER.token(Purpose.LEAVE, number), site="https://news.example.org", address="leave@example.org"
+    )
     token = page.removeprefix("https://news.example.org/leave/")
     assert SIGNER.read(Purpose.LEAVE, token) == number
     assert mail == leave_uri("leave@example.org", token)
 
 
 def test_there_are_as_many_ways_to_leave_as_are_given() -> None:
-    assert SIGNER.leave(7) == ()
-    assert [uri.partition(":")[0] for uri in SIGNER.leave(7, site="https://a.example")] == ["https"]
-    assert [uri.partition(":")[0] for uri in SIGNER.leave(7, address="a@b.example")] == ["mailto"]
+    assert ways_to_leave("t") == ()
+    assert [uri.partition(":")[0] for uri in ways_to_leave("t", site="https://a.example")] == ["https"]
+    assert [uri.partition(":")[0] for uri in ways_to_leave("t", address="a@b.example")] == ["mailto"]
 
 
 @given(purposes, ids, st.binary(min_size=32, max_size=100))
@@ -100,9 +102,14 @@ def test_a_token_is_its_id_and_an_hmac_in_base32(purpose: Purpose, number: int, 
     assert Signer(key).token(purpose, number) == base64.b32encode(octets + mac).decode().rstrip("=").lower()
 
 
-@given(st.binary(max_size=40))
-def test_base32_is_the_one_of_the_library(octets: bytes) -> None:
-    assert base32(octets) == base64.b32encode(octets).decode().rstrip("=").lower()
+@given(st.lists(st.binary(max_size=25), max_size=3))
+def test_base32_is_the_one_of_the_library(several: list[bytes]) -> None:
+    assert base32(*several) == [base64.b32encode(each).decode().rstrip("=").lower() for each in several]
+
+
+@given(ids, st.lists(purposes, max_size=3))
+def test_tokens_made_together_are_those_made_alone(number: int, several: list[Purpose]) -> None:
+    assert SIGNER.tokens(number, *several) == [SIGNER.token(each, number) for each in several]
 
 
 def test_a_short_key_is_refused_and_no_key_is_shown() -> None:

@@ -63,8 +63,12 @@ class Signer:
 
     def token(self, purpose: str, number: int) -> str:
         """A token for an id (0 to 2⁶³−1): at most 39 of a–z and 2–7."""
+        return self.tokens(number, purpose)[0]
+
+    def tokens(self, number: int, *purposes: str) -> list[str]:
+        """A token for each of at most three purposes, which together cost little more than one."""
         octets = number.to_bytes(_ID_OCTETS, "big").lstrip(b"\0")
-        return base32(octets + self._mac(purpose, octets))
+        return base32(*[octets + self._mac(purpose, octets) for purpose in purposes])
 
     def veil(self, key: str) -> bytes:
         """What stands for a folded address that must not be kept: told again by who has the key, read by nobody."""
@@ -80,29 +84,12 @@ class Signer:
         except Undecodable:
             return None
         # the last letter may hold spare bits: only one spelling is ours
-        if base32(octets) != folded:
+        if base32(octets) != [folded]:
             return None
         octets, mac = octets[:-_MAC_OCTETS], octets[-_MAC_OCTETS:]
         if octets.startswith(b"\0") or not hmac.compare_digest(mac, self._mac(purpose, octets)):
             return None
         return int.from_bytes(octets, "big")
-
-    def message_id(self, number: int, domain: str) -> str:
-        """The Message-ID of a copy (RFC 5322 §3.6.4): the same on every attempt, so that a mailbox can drop a twin."""
-        return f"<{self.token(Purpose.MESSAGE, number)}@{domain}>"
-
-    def return_path(self, base: str, number: int) -> str:
-        """`base` marked with the copy (VERP): bounces@example.org → bounces+TOKEN@example.org."""
-        return marked(base, self.token(Purpose.RETURN, number))
-
-    def leave(self, number: int, *, site: str = "", address: str = "") -> tuple[str, ...]:
-        """The ways to leave, the better first: a page of `site` (RFC 8058), a mail to `address` (RFC 2369 §3.2).
-
-        The page has a button, and answers a mail program's own; of the mail the subject carries the token.
-        """
-        token = self.token(Purpose.LEAVE, number)
-        page = (f"{site}/leave/{token}",) if site else ()
-        return (*page, leave_uri(address, token)) if address else page
 
     def _mac(self, purpose: str, octets: bytes) -> bytes:
         inner, outer = self._inner[purpose].copy(), self._outer.copy()
@@ -121,20 +108,37 @@ def _halvings(digits: int) -> Iterator[tuple[int, int, int]]:
         yield low << bits, low, room - bits
 
 
-_DIGITS: Final = 64  # what all steps are made for: a power of two, and more than a token has
+_DIGITS: Final = 128  # what all steps are made for: a power of two
+_APART: Final = 40  # from one token's first digit to the next one's: whole octets, and more than a token has
 _HALVINGS: Final = tuple(_halvings(_DIGITS))
 _LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz234567".ljust(256)
 
 
-def base32(octets: bytes) -> str:
-    """At most 40 octets in base32 (RFC 4648 §6), in small letters and without padding: all digits at once.
+def base32(*several: bytes) -> list[str]:
+    """At most three times 25 octets in base32 (RFC 4648 §6), in small letters and without padding: all digits at once.
 
-    A letter at a time, as the library does, it would be a tenth of what a whole copy costs.
+    A letter at a time, as the library does, they would be a quarter of what a whole copy costs.
     """
+    octets = b"".join([each.ljust(_APART * 5 // 8, b"\0") for each in several])
     bits = int.from_bytes(octets.ljust(_DIGITS * 5 // 8, b"\0"), "big")
     for high, low, way in _HALVINGS:
         bits = (bits & high) << way | bits & low
-    return bits.to_bytes(_DIGITS, "big").translate(_LETTERS)[: -(-8 * len(octets) // 5)].decode("ascii")
+    digits = bits.to_bytes(_DIGITS, "big").translate(_LETTERS).decode("ascii")
+    return [digits[at * _APART :][: -(-8 * len(each) // 5)] for at, each in enumerate(several)]
+
+
+def message_id(token: str, domain: str) -> str:
+    """The Message-ID of a copy (RFC 5322 §3.6.4): the same on every attempt, so that a mailbox can drop a twin."""
+    return f"<{token}@{domain}>"
+
+
+def ways_to_leave(token: str, *, site: str = "", address: str = "") -> tuple[str, ...]:
+    """The better first: a page of `site` (RFC 8058), a mail to `address` (RFC 2369 §3.2).
+
+    The page has a button, and answers a mail program's own; of the mail the subject carries the token.
+    """
+    page = (f"{site}/leave/{token}",) if site else ()
+    return (*page, leave_uri(address, token)) if address else page
 
 
 def marked(base: str, token: str) -> str:

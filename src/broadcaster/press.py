@@ -19,7 +19,7 @@ from broadcaster import pictures
 from broadcaster.courier import Consignment
 from broadcaster.delivery import Envelope
 from broadcaster.errors import StatementError
-from broadcaster.links import Purpose
+from broadcaster.links import Purpose, marked, message_id, ways_to_leave
 from broadcaster.mailing import canonical
 from broadcaster.merge import MergeTemplate
 from broadcaster.message import Copy, Image, Mail, Program
@@ -204,14 +204,18 @@ class Press:
         frozen = self._frozen[row.part]
         program = self._programs.get(row.part) or self._compile(row.part, frozen)
         facts = frozen.lists[row.list]
-        ways = self._signer.leave(row.delivery, site=frozen.site, address=frozen.leave)
+        # MAIL FROM names the copy where the relay lets us; where it does, the envelope need not
+        in_path = bool(self._return_path and self._marks.get(relay))
+        proof = Purpose.RETURN if in_path else Purpose.ENVELOPE
+        known, leave, proven = self._signer.tokens(row.delivery, Purpose.MESSAGE, Purpose.LEAVE, proof)
+        ways = ways_to_leave(leave, site=frozen.site, address=frozen.leave)
         message = program.render(
             Copy(
                 subscriber=row.subscriber,
                 list_title=facts.title,
                 list_id=facts.list_id,
                 list_name=facts.name,
-                message_id=self._signer.message_id(row.delivery, frozen.address.rpartition("@")[2]),
+                message_id=message_id(known, frozen.address.rpartition("@")[2]),
                 leave=ways[0] if ways else "",
                 unsubscribe=ways,
                 date=int(at),
@@ -222,12 +226,11 @@ class Press:
         )
         return Envelope(
             delivery=row.delivery,
-            sender=self.return_path(row.delivery, relay, frozen),
+            sender=marked(self._return_path, proven) if in_path else self._return_path or frozen.address,
             recipient=row.subscriber.address,
             message=message,
             smtputf8=not row.subscriber.address.isascii(),
-            # where the return path says it, the envelope need not: a token is a tenth of what a copy costs
-            envid="" if self._marked(relay) else self._signer.token(Purpose.ENVELOPE, row.delivery),
+            envid="" if in_path else proven,
         )
 
     def _files(self, row: Consignment, frozen: Frozen) -> tuple[tuple[str, bytes], ...]:
@@ -239,16 +242,7 @@ class Press:
     def message_id(self, delivery: int) -> str:
         """The Message-ID of a delivery: the same on every attempt."""
         domain = next(iter(self._frozen.values())).address.rpartition("@")[2]
-        return self._signer.message_id(delivery, domain)
-
-    def return_path(self, delivery: int, relay: str, frozen: Frozen) -> str:
-        """MAIL FROM: marked with the copy where the relay lets us, else the return path, else the sender."""
-        if self._marked(relay):
-            return self._signer.return_path(self._return_path, delivery)
-        return self._return_path or frozen.address
-
-    def _marked(self, relay: str) -> bool:
-        return bool(self._return_path and self._marks.get(relay))
+        return message_id(self._signer.token(Purpose.MESSAGE, delivery), domain)
 
     def _compile(self, number: int, frozen: Frozen) -> Program:
         files = {name: self._content(digest) for name, digest in frozen.files.items()}
