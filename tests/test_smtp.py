@@ -308,7 +308,7 @@ async def test_only_what_is_offered_is_used() -> None:
     [
         (["SIZE 10"], {}, Stage.MAIL, "5.3.4"),
         ([], {"address": "jörg@y.example", "smtputf8": True}, Stage.RCPT, "5.6.7"),
-        ([], {"body": b"Subject: \xc3\xb6\r\n\r\n"}, Stage.MAIL, "5.6.3"),
+        (["SMTPUTF8"], {"address": "jörg@y.example", "smtputf8": True}, Stage.MAIL, "5.6.3"),
     ],
 )
 async def test_what_the_relay_does_not_take_is_not_asked(
@@ -342,7 +342,7 @@ def test_no_address_becomes_a_command_or_an_option(text: str, utf8: bool) -> Non
     envelope = Envelope(1, text, text + "@y.example", b"", smtputf8=utf8)
     if way._unfit(envelope) is None:
         mail, rcpt, data, end = way._commands(envelope).split(b"\r\n")
-        assert mail == b"MAIL FROM:<" + text.encode() + b">" + (b" SMTPUTF8" if utf8 else b"")
+        assert mail == b"MAIL FROM:<" + text.encode() + b">" + (b" BODY=8BITMIME SMTPUTF8" if utf8 else b"")
         assert rcpt == b"RCPT TO:<" + text.encode() + b"@y.example>"
         assert (data, end) == (b"DATA", b"")
 

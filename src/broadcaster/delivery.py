@@ -110,7 +110,10 @@ class Stage(IntEnum):
 
 
 class Envelope(NamedTuple):
-    """One message on its way to one recipient. `message` is CRLF-clean and has no line that starts with a dot."""
+    """One message on its way to one recipient.
+
+    `message` is CRLF-clean, has no line that starts with a dot, and is 7 bit unless `smtputf8`.
+    """
 
     delivery: int
     sender: str  # MAIL FROM without <>; RFC 5321 §4.5.5 allows ""

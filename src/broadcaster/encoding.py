@@ -14,7 +14,7 @@ from typing import Final
 
 _WIDTH: Final = 75  # and the "=" of a soft line end makes 76
 _LONG: Final = 2 * 57  # two lines of base64: less is as quickly encoded as found again
-_LINES: Final = re.compile(rb".{1,76}", re.DOTALL).findall
+_LINES: Final = re.compile(r".{1,76}").findall
 _QUOTED: Final = tuple(
     chr(octet) if (32 <= octet <= 126 and octet != 61) or octet == 9 else f"={octet:02X}" for octet in range(256)
 )
@@ -61,19 +61,19 @@ def _cut(encoded: str) -> str:
         encoded = encoded[at:]
 
 
-def lines64(octets: bytes) -> bytes:
+def lines64(octets: bytes) -> str:
     """Base64 in lines of 76, each with its end; of nothing no line."""
-    text = b2a_base64(octets, newline=False)
+    text = b2a_base64(octets, newline=False).decode("ascii")
     if len(text) <= 76:
-        return text + b"\r\n" if text else b""
-    return b"\r\n".join(_LINES(text)) + b"\r\n"
+        return f"{text}\r\n" if text else ""
+    return "\r\n".join(_LINES(text)) + "\r\n"
 
 
 class Base64:
     """A part in base64. `constant` gives what stands for a text among the pieces of `finished`."""
 
     def __init__(self) -> None:
-        self._ways: dict[bytes, tuple[tuple[bytes, bytes, bytes], ...]] = {}
+        self._ways: dict[bytes, tuple[tuple[bytes, str, bytes], ...]] = {}
 
     def constant(self, text: str) -> str:
         # NUL marks what is kept: no mail may hold it (RFC 2045 §2.7), and no value does, see merge.tidy
@@ -85,11 +85,11 @@ class Base64:
         self._ways[name.encode()] = tuple(_split(octets, lack) for lack in range(3))
         return f"\0{name}\0"
 
-    def finished(self, pieces: Iterable[str]) -> list[bytes]:
+    def finished(self, pieces: Iterable[str]) -> list[str]:
         """The part, to be joined. Lines around a value are short, which RFC 2045 §6.8 allows."""
         texts = iter(_canonical("".join(pieces)).split(b"\0"))
         run = next(texts)
-        lines: list[bytes] = []
+        lines: list[str] = []
         for name in texts:
             head, whole, tail = self._ways[name][-len(run) % 3]
             lines += (lines64(run + head), whole)
@@ -98,7 +98,7 @@ class Base64:
         return lines
 
 
-def _split(octets: bytes, lack: int) -> tuple[bytes, bytes, bytes]:
+def _split(octets: bytes, lack: int) -> tuple[bytes, str, bytes]:
     """What fills up the three octets before, what is encoded once for all, and the one or two that are left."""
     end = len(octets) - (len(octets) - lack) % 3
     return octets[:lack], lines64(octets[lack:end]), octets[end:]

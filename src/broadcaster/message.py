@@ -128,10 +128,10 @@ class Program:
         self._top = f"{alternative}\r\n--{inner}\r\n{_part_head('plain', self._text.encoding)}"
         html = _part_head("html", self._html.encoding)
         related, images = _related(f"=_{mark}.r", mail.images)
-        self._between = f"\r\n--{inner}\r\n{related}{html}".encode()
+        self._between = f"\r\n--{inner}\r\n{related}{html}"
         self._files = b"".join(_attached(outer, name, content) for name, content in mail.files.items())
         self._outer = outer
-        self._end = images + f"\r\n--{inner}--\r\n".encode()
+        self._end = f"{images}\r\n--{inner}--\r\n"
         self._dates: tuple[int, str] = (-1, "")
         self._sender_id = sender_id(mail.address)
         self._lists: dict[tuple[str, str, int], str] = {}
@@ -147,20 +147,22 @@ class Program:
             text = self._text.render(names)
             html = self._html.render(names)
             head = self._head(copy, subject)
+            mixed = self._mixed if self._files or copy.files else ""
+            # of text and once: its 30 kB are moved as seldom as can be
+            whole = "".join([head, mixed, self._top, *text, self._between, *html, self._end])
+            message = whole.encode("ascii" if copy.subscriber.address.isascii() else "utf-8")
         except StatementError as error:
             raise StatementError(error.message, where=error.where or self._file, hint=error.hint) from None
         except (MemoryError, RecursionError) as error:
             raise StatementError("takes too much memory for this person", where=self._file) from error
         except Exception as error:  # whatever a template comes to with this person's data is about this copy alone
             raise StatementError(f"cannot be written for this person: {error}"[:300], where=self._file) from error
-        if sum(map(len, text)) + sum(map(len, html)) > _COPY_LIMIT:
+        if len(whole) - len(self._end) > _COPY_LIMIT:
             raise StatementError(f"is longer than {_COPY_LIMIT:,} characters for this person", where=self._file)
-        pieces = [f"{head}{self._top}".encode(), *text, self._between, *html, self._end]
-        if self._files or copy.files:
-            pieces[0] = f"{head}{self._mixed}{self._top}".encode()
-            pieces += (self._files, *(_attached(self._outer, name, content) for name, content in copy.files))
-            pieces.append(f"--{self._outer}--\r\n".encode())
-        return b"".join(pieces)
+        if not mixed:
+            return message
+        own = (_attached(self._outer, name, content) for name, content in copy.files)
+        return b"".join([message, self._files, *own, f"--{self._outer}--\r\n".encode()])
 
     def _head(self, copy: Copy, subject: str) -> str:
         at, date = self._dates
@@ -274,7 +276,7 @@ class _Part:
         if len(encoding.quoted(source)) <= len(encoding.lines64(source.encode())):
             self.encoding = "quoted-printable"
             values = {place: _quoted(work) for place, work in PLACES.items()}
-            self._finished: Callable[[Iterator[str]], list[bytes]] = lambda pieces: ["".join(pieces).encode("ascii")]
+            self._finished: Callable[[Iterator[str]], list[str]] = list
             self._run = for_merging(language).program(source, Workings(encoding.quoted, values, names.variable))
         else:
             self.encoding = "base64"
@@ -282,7 +284,7 @@ class _Part:
             self._finished = base64.finished
             self._run = for_merging(language).program(source, Workings(base64.constant, PLACES, names.variable))
 
-    def render(self, names: dict[str, Any]) -> list[bytes]:
+    def render(self, names: dict[str, Any]) -> list[str]:
         """In pieces, which the whole message joins: once is enough for 30 kB."""
         return self._finished(self._run(names))
 
@@ -335,20 +337,20 @@ def _is_utf8(content: bytes) -> bool:
     return True
 
 
-def _related(boundary: str, images: Mapping[str, Image]) -> tuple[str, bytes]:
+def _related(boundary: str, images: Mapping[str, Image]) -> tuple[str, str]:
     """What comes before and after an HTML part that shows images (RFC 2387), encoded once for all copies."""
     if not images:
-        return "", b""
+        return "", ""
     head = f'Content-Type: multipart/related; type="text/html";\r\n boundary="{boundary}"\r\n\r\n--{boundary}\r\n'
-    parts = [b"\r\n"]
+    parts = ["\r\n"]
     for cid, image in images.items():
         fields = (
             f"--{boundary}\r\nContent-Type: {image.kind}\r\nContent-Transfer-Encoding: base64\r\n"
             f"{headers.raw('Content-ID', f'<{cid}>')}"
             f"Content-Disposition: inline; {headers.file_name(image.name)}\r\n\r\n"
         )
-        parts += [fields.encode(), _lines(image.content)]
-    return head, b"".join([*parts, f"--{boundary}--\r\n".encode()])
+        parts += [fields, _lines(image.content).decode("ascii")]
+    return head, "".join([*parts, f"--{boundary}--\r\n"])
 
 
 def _lines(content: bytes) -> bytes:

@@ -270,7 +270,7 @@ class SmtpTransport:
         self._hello = hello
         self._pipe: _Pipe | None = None
         self._offers: dict[str, str] = {}
-        self._pipelining = self._sized = self._eight = False
+        self._pipelining = self._sized = False
         self._largest = 0  # octets of a message; 0: no limit is known
         self._most = 0  # messages on this connection
         self._sent = 0
@@ -290,7 +290,6 @@ class SmtpTransport:
         self._offers = door.client.esmtp_extensions
         self._pipelining = "pipelining" in self._offers
         self._sized = "size" in self._offers
-        self._eight = "8bitmime" in self._offers
         largest = self._offers.get("size", "")
         self._largest = int(largest) if largest.isascii() and largest.isdigit() else 0
         self._most = self._relay.messages_per_connection
@@ -409,10 +408,8 @@ class SmtpTransport:
     def _commands(self, envelope: Envelope) -> bytes:
         mail = f" SIZE={len(envelope.message)}" if self._sized else ""
         rcpt = ""
-        if self._eight and not envelope.message.isascii():
-            mail += " BODY=8BITMIME"
         if envelope.smtputf8:
-            mail += " SMTPUTF8"
+            mail += " BODY=8BITMIME SMTPUTF8"
         if envelope.envid and "dsn" in self._offers:
             mail += f" RET=HDRS ENVID={_xtext(envelope.envid)}"
             rcpt = " NOTIFY=FAILURE"
@@ -431,7 +428,7 @@ class SmtpTransport:
             return Reply(Stage.RCPT, 553, "5.6.7 the relay does not offer SMTPUTF8 (not asked)")
         if 0 < self._largest < size:
             return Reply(Stage.MAIL, 552, f"5.3.4 larger than the {self._largest} octets the relay takes (not asked)")
-        if not self._eight and not envelope.message.isascii():
+        if envelope.smtputf8 and "8bitmime" not in self._offers:
             return Reply(Stage.MAIL, 554, "5.6.3 the relay does not offer 8BITMIME (not asked)")
         return None
 
