@@ -57,6 +57,9 @@ class Event(Enum):
     RESTORE = "this database was restored from before the last sending"
     PARDON = "5yz that was about the message or our set-up: it may go when that is mended"
 
+    # by identity, in C: that of Enum is a call of Python, and each delivery is looked up some times
+    __hash__ = object.__hash__
+
 
 NEXT: dict[tuple[State, Event], State] = {
     (State.PENDING, Event.CLAIM): State.CLAIMED,
