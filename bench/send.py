@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import compileall
 import contextlib
 import email.message
 import functools
@@ -214,6 +215,8 @@ def main() -> None:
     options = parser.parse_args()
     number, connections = options.number, options.connections
     few = max(200, number // 20)
+    # as it is where it is installed: the others' libraries are
+    compileall.compile_dir(Path(__file__).parent.parent / "src", quiet=2)
     with contextlib.ExitStack() as leaving:
         root = Path(tempfile.mkdtemp(prefix="bench-")) / "w"
         leaving.callback(functools.partial(shutil.rmtree, root.parent, ignore_errors=True))
