@@ -368,7 +368,7 @@ def test_the_boot_of_the_last_sender_is_known_until_what_it_left_is_settled(
     ledger.shift(number, ledger.pending(ledger.mailing(number), 0, 3), Event.CLAIM)
     recover = Ledger.recover
 
-    def killed(self: Ledger, *, rebooted: bool) -> tuple[int, int]:
+    def killed(self: Ledger, now: int, *, rebooted: bool) -> tuple[int, int]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Ledger, "recover", killed)
