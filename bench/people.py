@@ -22,6 +22,11 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from broadcaster.db import Db
+    from broadcaster.subscriber import MailingList
 
 NAMES = ("Anna Müller", "محمد الكعبي", "ئاکۆ جاف", "Peter O'Brien", "Sara", '"Rosa ""R"" Almeida"', '"Doe, John"')
 LANGUAGES = ("en", "ar", "ckb", "Arabic", "English", "Kurdish (Sorani)", "")
@@ -52,26 +57,50 @@ def line(what: str, wall: float, cpu: float, held: int, found: object = "") -> N
     print(f"{what:28} {wall:8.2f} s {cpu:8.2f} s of processor {held // 1024:6} MB  {found}")
 
 
+def take_in(db: Db, into: MailingList, path: Path) -> object:
+    """All that a file goes through; whom it moves, and how many slips it has."""
+    from broadcaster import intake
+    from broadcaster.advice import Adviser
+    from broadcaster.charset import examine
+    from broadcaster.delimited import Csv
+    from broadcaster.sheet import Sheet
+
+    with path.open("rb") as stream, intake.opened(db, into, lambda: int(time.time()), db.path.parent) as job:
+        text = examine(stream)
+        job.stage(Sheet(Csv(stream, text.encoding or "utf-8")))
+        job.compare()
+        adviser = Adviser(db)
+        adviser.look()
+        slips = sum(adviser.number(kind) for kind in adviser.kinds)
+        return job.apply(file=path.name, digest=text.digest, who="bench", consent="invented")[1].moves, slips
+
+
+def undo(db: Db, number: int) -> object:
+    from broadcaster import undoing
+
+    with undoing.opened(db, lambda: int(time.time())) as job:
+        job.plan(job.known(number))
+        return job.undo(job.known(number))
+
+
+def lap(what: str, work: Callable[[], object]) -> None:
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = work()
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    line(what, time.perf_counter() - wall, time.process_time() - cpu, held, found)
+
+
 def measure(path: Path, root: Path) -> None:
     """Import the file twice and ask what mailings ask."""
-    from broadcaster import filters, gathering, intake
+    from broadcaster import filters, gathering
     from broadcaster.census import Census
-    from broadcaster.charset import examine
     from broadcaster.cli.house import House
     from broadcaster.conditions import Condition, Scope, compiled
     from broadcaster.roster import Roster
-    from broadcaster.sheet import Sheet
 
-    folder = root / "subscribers"
     db = House(root).db
     roster = Roster(db, lambda: int(time.time()))
     news = roster.create_list("news", "example.org", {})
-
-    def take_in() -> object:
-        with path.open("rb") as stream, intake.opened(db, news, roster.now, folder) as job:
-            text = examine(stream)
-            job.stage(Sheet(stream, text.encoding or "utf-8"))
-            return job.apply(file=path.name, digest=text.digest, who="bench", consent="invented")[1]
 
     def condition(where: str) -> Condition:
         return compiled(filters.parse(where), Scope(roster.fields(), lists=[news.id]))
@@ -79,15 +108,9 @@ def measure(path: Path, root: Path) -> None:
     def filtered(where: str) -> object:
         return dict(gathering.gather(db, [news.id], where=condition(where)).left_out)
 
-    def lap(what: str, work: Callable[[], object]) -> None:
-        wall, cpu = time.perf_counter(), time.process_time()
-        found = work()
-        held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        line(what, time.perf_counter() - wall, time.process_time() - cpu, held, found)
-
     lots = [[*range(first, first + 500)] for first in range(1, 10_001, 500)]
-    lap("import", take_in)
-    lap("import again", take_in)
+    lap("import", lambda: take_in(db, news, path))
+    lap("import again", lambda: take_in(db, news, path))
     lap("gather", lambda: gathering.gather(db, [news.id]))
     for where in ("city = Basra", "name like %ros%", "joined after 2020-01-01", "not has chapter"):
         lap(f"gather … {where}", partial(filtered, where))
@@ -99,6 +122,23 @@ def measure(path: Path, root: Path) -> None:
     lap("search", lambda: sum(1 for _ in roster.search("almeida")))
     lap("members", lambda: sum(1 for _ in roster.members(news)))
     lap("members … city = Basra", lambda: sum(1 for _ in roster.members(news, condition("city = Basra"))))
+    db.close()
+
+
+def take_back(path: Path, root: Path) -> None:
+    """Import the file, then with other cities, and undo both."""
+    from broadcaster.db import open_database
+    from broadcaster.roster import Roster
+
+    db = open_database(root / "other.db")
+    news = Roster(db, lambda: int(time.time())).create_list("news", "example.org", {})
+    other = root / "other.csv"
+    with path.open(encoding="utf-8") as old, other.open("w", encoding="utf-8") as new:
+        new.writelines(row.replace("Basra", "Kirkuk") for row in old)
+    take_in(db, news, path)
+    lap("import, a third changed", lambda: take_in(db, news, other))
+    lap("undo of that", lambda: undo(db, 2))
+    lap("undo of all", lambda: undo(db, 1))
     db.close()
 
 
@@ -171,7 +211,7 @@ def main() -> None:
                 file.write('\n[encryption]\nkey_file = "the.key"\n')
             subprocess.run([sys.executable, "-m", "broadcaster", "-C", str(root), "encrypt"], check=True)
         path = root / "people.csv"
-        for code in (f"write(path, {rows})", "measure(path, root)"):
+        for code in (f"write(path, {rows})", "measure(path, root)", "take_back(path, root)"):
             # in processes of their own: the memory of whoever starts one is counted as its own
             words = f"from pathlib import Path; from bench.people import *; root = Path({str(root)!r})"
             subprocess.run([sys.executable, "-c", f"{words}; path = Path({str(path)!r}); {code}"], check=True)

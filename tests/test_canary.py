@@ -59,6 +59,8 @@ ROWS: Mapping[str, Sequence[str]] = {
     "subscribers unsubscribe": ("subscribers unsubscribe {other}", "subscribers unsubscribe rotschwanz@leser.example"),
     "subscribers export": ("subscribers export --json", "subscribers export -o {new}", "subscribers export -o {file}"),
     "subscribers import": ("subscribers import {file} --list news --yes", "subscribers import {wrong} --list news"),
+    "subscribers imports": ("subscribers imports", "subscribers imports --json", "subscribers imports --list {harm}"),
+    "subscribers undo": ("subscribers undo 1 --yes", "subscribers undo 1 --dry-run --json", "subscribers undo 99"),
     "subscribers erase": ("subscribers erase {address} --yes", "subscribers erase {other}", "subscribers erase x"),
     "subscribers dossier": ("subscribers dossier {address} --json", "subscribers dossier nobody@leser.example"),
     "segments show": ("segments", "segments --json"),

@@ -30,6 +30,7 @@ from broadcaster.address import Address
 from broadcaster.cli.house import House
 from broadcaster.consent import Proof
 from broadcaster.db import open_database
+from broadcaster.delimited import Csv
 from broadcaster.delivery import State
 from broadcaster.erasure import Erasure
 from broadcaster.forgetting import Grounds, forget
@@ -279,7 +280,7 @@ def test_no_sequence_of_files_brings_them_back(imports: list[tuple[str, list[str
                 file.open("rb") as stream,
                 intake.opened(roster.db, roster.list(to), lambda: 200, Path(folder), erasure.veil) as job,
             ):
-                job.stage(Sheet(stream, "utf-8"))
+                job.stage(Sheet(Csv(stream, "utf-8")))
                 shown = job.compare()
                 assert shown.erased == 1
                 assert shown.rows == shown.new + shown.changed + shown.unchanged + shown.erased + shown.duplicates

@@ -32,6 +32,7 @@ from broadcaster.cli.house import House
 from broadcaster.cli.subscribers_export import _noted, _Order, _text
 from broadcaster.conditions import EVERYBODY
 from broadcaster.db import open_database
+from broadcaster.delimited import Csv
 from broadcaster.errors import CannotWrite
 from broadcaster.heading import OWN, field_name
 from broadcaster.roster import Details, Roster
@@ -194,7 +195,7 @@ def test_what_is_exported_and_imported_is_the_same(
     written = "".join(_text(cast("House", SimpleNamespace(roster=first)), "csv", first.members()))
     for again in (False, True):
         with intake.opened(second.db, lists[1], lambda: 7, folder) as job:
-            job.stage(Sheet(io.BytesIO(written.encode()), "utf-8"))
+            job.stage(Sheet(Csv(io.BytesIO(written.encode()), "utf-8")))
             _, done = job.apply(file="x", digest="", who="me", consent="")
         assert (done.unchanged if again else done.new) == len(people)
         assert done.invalid == done.duplicates == 0

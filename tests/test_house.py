@@ -11,7 +11,7 @@ import broadcaster
 HOUSE = Path(broadcaster.__file__).parent
 HANDS = {"db", "roster", "gathering", "census", "enrolment", "probe", "intake", "ledger", "mark", "doubts"}
 HANDS |= {"workspace", "lock", "transports", "engines", "inbox", "reader", "bounces", "audit", "segments"}
-HANDS |= {"dossier", "erasure", "remains", "transcript"}
+HANDS |= {"dossier", "erasure", "remains", "transcript", "undoing", "advice"}
 STORY = {"courier", "press", "sealing", "flows", "lots", "fence", "sending", "settling", "weighing", "collecting"}
 STORY |= {"broadcast", "choosing", "forgetting", "keys", "encryption"}
 VOICE = {"cli", "__main__"}
@@ -28,6 +28,7 @@ HOMES = {
     "keyring": {"keys"},
     "cryptography": {"dkim"},
     "idna": {"address"},
+    "openpyxl": {"workbook"},
     "imaplib": {"inbox"},
     "uvloop": {"cli"},
 }

@@ -18,6 +18,7 @@ import pytest
 from broadcaster import intake
 from broadcaster.cli import _run
 from broadcaster.db import open_database
+from broadcaster.delimited import Csv
 from broadcaster.roster import Roster
 from broadcaster.sheet import Sheet
 from broadcaster.workspace import samples
@@ -195,7 +196,7 @@ def test_the_record_says_how_they_came(here: Here) -> None:
     [
         ((), None, 65, "no such file"),
         ((), b"", 65, "empty"),
-        ((), b"PK\x03\x04", 65, "spreadsheet"),
+        ((), b"PK\x03\x04", 65, "damaged archive"),
         ((), b"name\nAnna\n", 65, "--map"),
         ((), b"email\nnobody\n", 65, "not one row"),
         ((), "email,name\na@example.org,Müller\n".encode("latin-1"), 65, "windows-1252"),
@@ -471,7 +472,7 @@ def test_who_leaves_while_the_question_is_open_stays_away(here: Here, place: Pla
     mine, theirs = open_database(database), open_database(database)
     roster, other = Roster(mine, lambda: 7), Roster(theirs, lambda: 8)
     with intake.opened(mine, roster.list("news"), lambda: 7, place.root) as job:
-        job.stage(Sheet(io.BytesIO(PEOPLE.encode()), "utf-8"))
+        job.stage(Sheet(Csv(io.BytesIO(PEOPLE.encode()), "utf-8")))
         assert job.compare().new == 1
         other.leave_all(other.known("ako@example.org"), "just now")
         _, done = job.apply(file="x", digest="", who="me", consent="")

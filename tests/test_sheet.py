@@ -16,17 +16,24 @@ from hypothesis import strategies as st
 
 from broadcaster.cell import CELL_LIMIT, mailbox, tidy, tidy_line
 from broadcaster.charset import CANDIDATES, examine
+from broadcaster.delimited import ROW_LIMIT, Csv
 from broadcaster.errors import AddressError, SheetError
 from broadcaster.formula import guarded
 from broadcaster.heading import OWN, Column, columns, field_name
-from broadcaster.sheet import ROW_LIMIT, Person, Sheet, Spoilt
+from broadcaster.sheet import Person, Sheet, Spoilt
 
 
-def opened(data: bytes | str, *, encoding: str | None = None, **asked: object) -> Sheet:
+def opened(
+    data: bytes | str,
+    *,
+    encoding: str | None = None,
+    delimiter: str = "",
+    mapping: Mapping[str, str] | None = None,
+) -> Sheet:
     raw = data.encode() if isinstance(data, str) else data
     text = examine(io.BytesIO(raw), encoding)
     assert text.encoding is not None
-    return Sheet(io.BytesIO(raw), text.encoding, **asked)  # type: ignore[arg-type]
+    return Sheet(Csv(io.BytesIO(raw), text.encoding, delimiter), mapping=mapping)
 
 
 def people(data: bytes | str, **asked: object) -> list[tuple[str, str, str, dict[str, str]]]:
@@ -109,7 +116,7 @@ def test_the_same_heading_again_is_no_person() -> None:
         (b"", "empty"),
         (b"\n\n\n", "no rows"),
         (b"name,city\nAnna,Basra\n", "no column of addresses"),
-        (b"PK\x03\x04....", "spreadsheet"),
+        (b"PK\x03\x04....", "archive"),
         (b"\xd0\xcf\x11\xe0....", "Excel"),
         (b"\x1f\x8b....", "compressed"),
         (b"%PDF-1.7", "PDF"),
@@ -394,7 +401,7 @@ def test_memory_does_not_grow_with_the_file() -> None:
     raw = io.BytesIO(data)
     tracemalloc.start()
     try:
-        assert sum(1 for _ in Sheet(raw, "utf-8")) == 20_000
+        assert sum(1 for _ in Sheet(Csv(raw, "utf-8"))) == 20_000
         assert tracemalloc.get_traced_memory()[1] < 3_000_000
     finally:
         tracemalloc.stop()
@@ -454,7 +461,7 @@ def test_no_bytes_whatever_are_more_than_a_sheet_error(data: bytes) -> None:
         with suppress(SheetError):
             text = examine(io.BytesIO(data), encoding)
             if text.encoding is not None:
-                for _ in Sheet(io.BytesIO(data), text.encoding):
+                for _ in Sheet(Csv(io.BytesIO(data), text.encoding)):
                     pass
 
 

@@ -10,7 +10,7 @@ import re
 import unicodedata
 
 from broadcaster.address import Address
-from broadcaster.errors import SheetError
+from broadcaster.errors import AddressError, SheetError
 
 CELL_LIMIT = 32_767  # characters: a spreadsheet's own limit
 LINE_LIMIT = 1_000  # of a name, a title or a reason: more is no name, and a header would hold it
@@ -82,3 +82,22 @@ def mailbox(cell: str) -> tuple[Address, str]:
     name = tidy_line(name.strip(_QUOTES + " \t\n"))
     # "a@b.org <a@b.org>" names nobody
     return Address.parse(text), "" if "@" in name else name
+
+
+def is_address(cell: str) -> bool:
+    """Whether a cell holds an address, and nothing that is not about it."""
+    if "@" not in cell:
+        return False
+    try:
+        mailbox(cell)
+    except (AddressError, SheetError):
+        return False
+    return True
+
+
+def plain(cell: str) -> str:
+    """A cell of the heading; one that may not be read is as good as empty."""
+    try:
+        return tidy_line(cell)
+    except SheetError:
+        return ""

@@ -45,9 +45,11 @@ CANDIDATES = {
 
 # What a file that is no text begins with, and what to do about it.
 _NOT_TEXT = (
-    (b"PK\x03\x04", "is a spreadsheet or an archive, not a CSV file", "open it and save it as 'CSV UTF-8'"),
-    (b"\xd0\xcf\x11\xe0", "is an old Excel workbook, not a CSV file", "open it and save it as 'CSV UTF-8'"),
-    (b"\x1f\x8b", "is compressed", "unpack it first"),
+    (b"\xd0\xcf\x11\xe0", "is an old Excel workbook, or one with a password", "open it and save it as XLSX"),
+    (b"Rar!", "is an archive of a kind that is not read here", "unpack it first"),
+    (b"7z\xbc\xaf", "is an archive of a kind that is not read here", "unpack it first"),
+    (b"PK", "is an archive, not a file of people", "unpack it first"),
+    (b"\x1f\x8b", "is compressed twice", "unpack it first"),
     (b"%PDF", "is a PDF, not a CSV file", "export the list as CSV"),
     (b"SQLite format 3\x00", "is a database, not a CSV file", "export the list as CSV"),
 )

@@ -147,7 +147,7 @@ class Db:
             conn.execute(f"pragma temp_store = {'file' if said and said[0] == str(folder) else 'memory'}")
         cache = conn.execute("pragma cache_size").fetchone()[0]
         conn.execute("pragma cache_size = -65536")
-        conn.execute("pragma temp.cache_size = -32768")
+        conn.execute("pragma temp.cache_size = -24576")
         # a file without a name goes with its last descriptor: overwriting it first protects nothing
         conn.execute("pragma temp.secure_delete = off")
         try:

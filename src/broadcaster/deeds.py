@@ -22,6 +22,9 @@ DEEDS: Final[Mapping[str, str]] = {
     " mailing: they answered it.",
     "subscriber erase": "A person was erased: so many `rows` of each table were deleted or emptied.",
     "subscriber import": "A file was imported, with the figures that it was shown with.",
+    "subscriber undo": "An import was taken back: so many people it had brought were `deleted` or `taken_off` the list,"
+    " so many who were known before `restored`, so many suppressions `lifted`; of so many something that came later"
+    " was `kept`.",
     "subscriber export": "So many people (`number`) were written down in a `format`: all who would be mailed, or"
     " those of a list; `filtered`: those of them whom a filter means.",
     "suppression add": "An address is not mailed any more. `reason`: left, complained, bounced, or staff's own.",

@@ -3,6 +3,7 @@
 Rows wait in temporary tables, whose files lie in the workspace's own folder and have no name: nothing is left
 behind by a crash, and other processes are not kept waiting while a person thinks about what the file would do.
 Those of an encrypted database stay in memory: nobody encrypts such files.
+What is changed of people who are known is written down beside it, so that undoing.py can take it back.
 """
 
 from __future__ import annotations
@@ -10,20 +11,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
 
 from broadcaster.db import LAST_GIVEN, Db
+from broadcaster.origin import NOTHING
 from broadcaster.sheet import Person, Spoilt
 from broadcaster.subscriber import MailingList
 
 BATCH = 5_000
+# how long what an import changed can be taken back: old values of people are kept for no longer
+UNDONE_WITHIN = 90 * 86400
 
-_TABLES = """
-    create temp table staged (
+_TABLES = {
+    "staged": """
         id integer primary key,  -- the order of the file
         line integer not null,
         key text not null,
@@ -31,28 +35,37 @@ _TABLES = """
         name text not null,
         language text not null,
         timezone text not null,
-        fields text not null
-    ) strict;
-    create temp table spoilt (
+        fields text not null,
+        gone text not null,  -- what another system says: "" they want mail, left, or why they must get none
+        agreed_at integer,  -- epoch seconds: when they agreed there, if it says so
+        agreed_ip text not null,
+        agreed text not null
+    """,
+    "spoilt": """
         id integer primary key,
         line integer not null,
         reason text not null,
         text text not null
-    ) strict;
-    create temp table compared (
+    """,
+    "compared": """
         id integer primary key,  -- of staged
         verdict integer not null,
         subscriber integer  -- who has this address already
-    ) strict;
-"""
+    """,
+    "missing": "subscriber integer primary key",
+}
 
-NEW, CHANGED, UNCHANGED, LEFT, SUPPRESSED = range(5)
+NEW, CHANGED, UNCHANGED, LEFT, SUPPRESSED, LEAVES, BARRED = range(7)
 ERASED = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a file would do, or has done; all but `rows` add up to `rows`."""
+    """What a file would do, or has done; all but `rows` and `removed` add up to `rows`.
+
+    `leaves` and `barred` are those whom another system's export tells of: they left its list, or must get nothing.
+    `removed` are those on the list that a file which is all of it does not name.
+    """
 
     rows: int
     new: int
@@ -63,11 +76,14 @@ class Figures:
     duplicates: int
     invalid: int
     erased: int = 0
+    leaves: int = 0
+    barred: int = 0
+    removed: int = 0
 
     @property
     def moves(self) -> int:
         """How many people's standing or details are written."""
-        return self.new + self.changed
+        return self.new + self.changed + self.leaves + self.barred + self.removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +95,27 @@ class Change:
 
 
 class Intake:
-    """One file on its way into a list. Use `opened`."""
+    """One file on its way into a list. Use `opened`. `whole`: the file is the whole list, who is missing leaves it."""
 
-    def __init__(self, db: Db, into: MailingList, now: Callable[[], int], veil: Callable[[str], bytes]) -> None:
+    def __init__(
+        self,
+        db: Db,
+        into: MailingList,
+        now: Callable[[], int],
+        veil: Callable[[str], bytes],
+        *,
+        whole: bool = False,
+    ) -> None:
         self.db = db
         self._veil = veil
         self._conn = db.conn
         self._into = into
         self._now = now
+        self._whole = whole
         self._rows = self._spoilt = self._duplicates = 0
         self._names: set[str] = set()
         self._compared: tuple[tuple[int, int], Figures] | None = None
+        db.teach({"difference": (8, _difference)})
 
     def stage(self, rows: Iterable[Person | Spoilt], seen: Callable[[int], None] = lambda _: None) -> None:
         """Take in every row of a file; `seen` is told how many there have been."""
@@ -104,9 +130,7 @@ class Intake:
                 self._spoilt += 1
                 spoilt.append(row)
             else:
-                line, address, key, name, language, timezone, fields = row
-                self._names.update(fields)
-                people.append((line, key, address, name, language, timezone, _object(fields) if fields else "{}"))
+                people.append(self._staged(row))
             if self._rows % BATCH == 0:
                 self._keep(people, spoilt)
                 seen(self._rows)
@@ -115,10 +139,22 @@ class Intake:
         self._merge_duplicates()
         conn.execute("commit")
 
+    def _staged(self, row: Person) -> tuple[Any, ...]:
+        line, address, key, name, language, timezone, fields, past = row
+        if past is NOTHING:
+            self._names.update(fields)
+            return line, key, address, name, language, timezone, _object(fields) if fields else "{}", "", None, "", ""
+        if past.gone:
+            # of who is gone nothing is needed but that
+            return line, key, address, "", "", "", "{}", past.gone, None, "", ""
+        self._names.update(fields)
+        agreed = past.agreed or (None, "", "")
+        return line, key, address, name, language, timezone, _object(fields) if fields else "{}", "", *agreed
+
     def _keep(self, people: list[tuple[Any, ...]], spoilt: list[Spoilt]) -> None:
         self._conn.executemany(
-            "insert into temp.staged (line, key, address, name, language, timezone, fields)"
-            " values (?, ?, ?, ?, ?, ?, ?)",
+            "insert into temp.staged (line, key, address, name, language, timezone, fields, gone,"
+            " agreed_at, agreed_ip, agreed) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             people,
         )
         self._conn.executemany("insert into temp.spoilt (line, reason, text) values (?, ?, ?)", spoilt)
@@ -126,23 +162,28 @@ class Intake:
         spoilt.clear()
 
     def _merge_duplicates(self) -> None:
-        """Rows of one person become the first of them, as if they had been imported one after the other."""
+        """Rows of one person become the first of them, as if they had been imported one after the other.
+
+        Who is gone in one of them is gone.
+        """
         rows = self._conn.execute(
-            "select key, id, name, language, timezone, fields from temp.staged where key in"
+            "select key, id, name, language, timezone, fields, gone from temp.staged where key in"
             " (select key from temp.staged group by key having count(*) > 1) order by key, id"
         )
         merged = []
         for _, group in groupby(rows, key=lambda row: row[0]):
             first = None
-            for _, number, name, language, timezone, fields in group:
+            for _, number, name, language, timezone, fields, away in group:
                 if first is None:
-                    first, said, custom = number, [name, language, timezone], json.loads(fields)
+                    first, gone, said, custom = number, away, [name, language, timezone], json.loads(fields)
                     continue
+                gone = max(gone, away, key=lambda word: (bool(word), word != "left"))
                 said = [after or before for before, after in zip(said, (name, language, timezone), strict=True)]
                 custom |= json.loads(fields)
-            merged.append((*said, _object(custom), first))
+            details = ("", "", "", "{}") if gone else (*said, _object(custom))
+            merged.append((*details, gone, first))
         self._conn.executemany(
-            "update temp.staged set name = ?, language = ?, timezone = ?, fields = ? where id = ?", merged
+            "update temp.staged set name = ?, language = ?, timezone = ?, fields = ?, gone = ? where id = ?", merged
         )
         if merged:
             self._duplicates = self._conn.execute(
@@ -159,7 +200,9 @@ class Intake:
         # who left or is suppressed stays so, whatever else is true of them
         conn.execute(
             "insert into temp.compared (id, verdict, subscriber)"
-            " select g.id, case when u.state = 2 or p.reason = 'left' then 3 when p.key is not null then 4"
+            " select g.id, case when p.key is null and g.gone not in ('', 'left') then 6"
+            " when p.key is null and g.gone = 'left' and u.state is not 2 then 5"
+            " when u.state = 2 or p.reason = 'left' then 3 when p.key is not null then 4"
             " when u.state is not 1 then 0"
             " when (g.name <> '' and g.name <> s.name) or (g.language <> '' and g.language <> s.language)"
             " or (g.timezone <> '' and g.timezone <> s.timezone)"
@@ -182,6 +225,9 @@ class Intake:
             duplicates=self._duplicates,
             invalid=self._spoilt,
             erased=number.get(ERASED, 0),
+            leaves=number.get(LEAVES, 0),
+            barred=number.get(BARRED, 0),
+            removed=self._miss() if self._whole else 0,
         )
         self._compared = (self._version(), figures)
         return figures
@@ -198,31 +244,68 @@ class Intake:
         found = [(ERASED, number) for number, key in unknown if self._veil(key) in known]
         self._conn.executemany("update temp.compared set verdict = ? where id = ?", found)
 
+    def _miss(self) -> int:
+        """Find who is on the list and not in the file; how many. Who left is on no list.
+
+        Who has joined since that was shown is not among them: the file may be older than they are.
+        """
+        if self._compared is not None:
+            self._conn.execute(
+                "delete from temp.missing where subscriber not in"
+                " (select subscriber from subscription where list = ? and state = 1)",
+                (self._into.id,),
+            )
+            left: int = self._conn.execute("select count(*) from temp.missing").fetchone()[0]
+            return left
+        return self._conn.execute(
+            "insert into temp.missing select u.subscriber from subscription u join subscriber s on s.id = u.subscriber"
+            " where u.list = ? and u.state = 1 and not exists (select 1 from temp.staged g where g.key = s.key)",
+            (self._into.id,),
+        ).rowcount
+
     def _version(self) -> tuple[int, int]:
         """Moves when another process has written, or this one."""
         return self._conn.execute("pragma data_version").fetchone()[0], self._conn.total_changes
+
+    def listed(self) -> int:
+        """How many are on the list now."""
+        found: int = self._conn.execute(
+            "select count(*) from subscription where list = ? and state = 1", (self._into.id,)
+        ).fetchone()[0]
+        return found
+
+    def missing(self) -> Iterator[str]:
+        """The addresses of those whom the file does not name."""
+        for row in self._conn.execute(
+            "select s.address from temp.missing m join subscriber s on s.id = m.subscriber order by m.subscriber"
+        ):
+            yield row[0]
 
     def invalid(self) -> Iterator[Spoilt]:
         """The rows that cannot be used, in the order of the file."""
         for row in self._conn.execute("select line, reason, text from temp.spoilt order by id"):
             yield Spoilt(*row)
 
-    def changes(self, number: int) -> Iterator[Change]:
-        """Some of the people whose details would change."""
-        rows = self._conn.execute(
-            "select s.address, s.name, g.name, s.language, g.language, s.timezone, g.timezone, s.fields, g.fields"
-            " from temp.compared c join temp.staged g on g.id = c.id join subscriber s on s.id = c.subscriber"
-            " where c.verdict = 1 order by c.id limit ?",
-            (number,),
+    def changes(self, number: int = -1) -> Iterator[Change]:
+        """Some of the people whose details would change, or all of them."""
+        return _told(
+            self._conn.execute(
+                "select s.address, difference(s.name, g.name, s.language, g.language, s.timezone, g.timezone,"
+                " s.fields, g.fields) from temp.compared c join temp.staged g on g.id = c.id"
+                " join subscriber s on s.id = c.subscriber where c.verdict = 1 order by c.id limit ?",
+                (number,),
+            )
         )
-        for address, *own, before, after in rows:
-            pairs = zip(("name", "language", "timezone"), own[::2], own[1::2], strict=True)
-            fields = {field: (old, new) for field, old, new in pairs if new and new != old}
-            known = json.loads(before)
-            for field, new in json.loads(after).items():
-                if known.get(field, "") != new:
-                    fields[field] = (known.get(field, ""), new)
-            yield Change(address, fields)
+
+    def changed(self, number: int) -> Iterator[Change]:
+        """Those whose details an import that is done has changed."""
+        return _told(
+            self._conn.execute(
+                "select s.address, r.said from reversal r join subscriber s on s.id = r.subscriber"
+                " where r.import = ? and r.said <> '{}' and r.given = 0 order by r.subscriber",
+                (number,),
+            )
+        )
 
     def apply(self, *, file: str, digest: str, who: str, consent: str, language: str = "") -> tuple[int, Figures]:
         """Write it down, in one transaction: all of it or nothing. The number of the import, and what it did.
@@ -232,29 +315,58 @@ class Intake:
         now, into = self._now(), self._into.id
         with self.db.atomic(durable=True) as conn:
             figures = self.compare()
-            told = {name: getattr(figures, name) for name in figures.__slots__}
             number = conn.execute(
                 "insert into import (list, file, digest, at, who, consent, figures, language)"
                 " values (?, ?, ?, ?, ?, ?, ?, ?)",
-                (into, file, digest, now, who, consent, json.dumps(told), language),
+                (into, file, digest, now, who, consent, json.dumps(asdict(figures)), language),
             ).lastrowid
             assert number is not None
-            conn.executemany("insert or ignore into field (name) values (?)", [(name,) for name in self._names])
+            self._forget(now)
+            heard = [
+                name
+                for name in sorted(self._names)
+                if conn.execute("insert or ignore into field (name) values (?)", (name,)).rowcount
+            ]
+            self._remember(number, now)
             self._update(now)
-            self._insert(now)
+            first, last = self._insert(now)
+            self._stand(number, now)
+            self._bar(number, now)
+            self._record(number, now, consent)
             conn.execute(
-                "insert into subscription (list, subscriber, state, since)"
-                " select ?, subscriber, 1, ? from temp.compared where verdict = 0"
-                " on conflict do update set state = 1, since = excluded.since",
-                (into, now),
+                "update import set first = ?, last = ?, fields = ?,"
+                " consents = (select coalesce(max(id), 0) from consent) where id = ?",
+                (first, last, json.dumps(heard, ensure_ascii=False), number),
             )
-            conn.execute(
-                "insert into consent (subscriber, list, at, how, wording, import)"
-                " select subscriber, ?, ?, 'import', '', ? from temp.compared where verdict = 0",
-                (into, now, number),
-            )
-            self.db.note("subscriber import", now, on=into, intake=number, **told)
+            self.db.note("subscriber import", now, on=into, intake=number, **asdict(figures))
         return number, figures
+
+    def _forget(self, now: int) -> None:
+        """What old imports changed is not kept for ever."""
+        self._conn.execute(
+            "delete from reversal where import in (select id from import where at < ?)", (now - UNDONE_WITHIN,)
+        )
+
+    def _remember(self, number: int, now: int) -> None:
+        """What is about to be changed of people who are known."""
+        into = self._into.id
+        self._conn.execute(
+            "insert into reversal (import, subscriber, given, standing, since, changed, became, said)"
+            " select ?1, c.subscriber, case c.verdict when 0 then 1 when 5 then 2 else 0 end, u.state, u.since,"
+            " iif(c.verdict = 5, null, s.changed), iif(c.verdict = 5, null, max(?3, s.changed + 1)),"
+            " difference(s.name, g.name, s.language, g.language, s.timezone, g.timezone, s.fields, g.fields)"
+            " from temp.compared c join temp.staged g on g.id = c.id join subscriber s on s.id = c.subscriber"
+            " left join subscription u on u.list = ?2 and u.subscriber = s.id"
+            " where c.verdict in (0, 1, 5) order by c.subscriber",
+            (number, into, now),
+        )
+        if self._whole:
+            self._conn.execute(
+                "insert into reversal (import, subscriber, given, standing, since, said)"
+                " select ?1, m.subscriber, 3, u.state, u.since, '{}' from temp.missing m"
+                " join subscription u on u.list = ?2 and u.subscriber = m.subscriber order by m.subscriber",
+                (number, into),
+            )
 
     def _update(self, now: int) -> None:
         """Those who are in the roster already: an empty cell says nothing, so it changes nothing."""
@@ -262,25 +374,104 @@ class Intake:
             "update subscriber set name = iif(g.name = '', subscriber.name, g.name),"
             " language = iif(g.language = '', subscriber.language, g.language),"
             " timezone = iif(g.timezone = '', subscriber.timezone, g.timezone),"
-            " fields = iif(g.fields = '{}', subscriber.fields, json_patch(subscriber.fields, g.fields)), changed = ?"
+            " fields = iif(g.fields = '{}', subscriber.fields, json_patch(subscriber.fields, g.fields)),"
+            " changed = max(?, subscriber.changed + 1)"
             " from temp.compared c join temp.staged g on g.id = c.id"
             " where c.verdict in (0, 1) and c.subscriber = subscriber.id",
             (now,),
         )
 
-    def _insert(self, now: int) -> None:
-        """Those whom nobody knew. Their ids follow the file, and so does the order they are mailed in."""
-        base = self._conn.execute(LAST_GIVEN).fetchone()[0]
+    def _insert(self, now: int) -> tuple[int, int]:
+        """Those whom nobody knew; their ids are above the first number and up to the last.
+
+        They follow the file, and so does the order they are mailed in.
+        """
+        base: int = self._conn.execute(LAST_GIVEN).fetchone()[0]
         self._conn.execute(
-            "update temp.compared set subscriber = ? + id where subscriber is null and verdict = 0", (base,)
+            "update temp.compared set subscriber = ? + id where subscriber is null and verdict in (0, 5)", (base,)
         )
         self._conn.execute(
             "insert into subscriber (id, key, address, name, language, timezone, fields, created, changed)"
             " select c.subscriber, g.key, g.address, g.name, g.language, g.timezone, g.fields, ?1, ?1"
-            " from temp.compared c join temp.staged g on g.id = c.id where c.subscriber > ?2 and c.verdict = 0"
+            " from temp.compared c join temp.staged g on g.id = c.id where c.subscriber > ?2 and c.verdict in (0, 5)"
             " order by c.id",
             (now, base),
         )
+        last: int = self._conn.execute("select max(?, coalesce(max(id), 0)) from subscriber", (base,)).fetchone()[0]
+        return base, last
+
+    def _stand(self, number: int, now: int) -> None:
+        """How everybody stands to the list from now on."""
+        self._conn.execute(
+            "insert into subscription (list, subscriber, state, since)"
+            " select ?, subscriber, iif(verdict = 0, 1, 2), ? from temp.compared where verdict in (0, 5)"
+            " on conflict do update set state = excluded.state, since = excluded.since",
+            (self._into.id, now),
+        )
+        if self._whole:
+            self._conn.execute(
+                "update subscription set state = 3, since = ? where list = ? and subscriber in"
+                " (select subscriber from reversal where import = ? and given = 3)",
+                (now, self._into.id, number),
+            )
+
+    def _bar(self, number: int, now: int) -> None:
+        """Whom another system must not write to any more. Who is told of a second time stays so, whatever is undone."""
+        self._conn.execute(
+            "insert into suppression (key, address, reason, detail, since, import)"
+            " select g.key, g.address, iif(g.gone = 'left all', 'left', g.gone), 'import ' || ?1, ?2, ?1"
+            " from temp.compared c join temp.staged g on g.id = c.id where c.verdict = 6",
+            (number, now),
+        )
+        self._conn.execute(
+            "update suppression set import = null where import <> ? and key in (select g.key"
+            " from temp.compared c join temp.staged g on g.id = c.id where c.verdict in (3, 4) and g.gone <> '')",
+            (number,),
+        )
+
+    def _record(self, number: int, now: int, consent: str) -> None:
+        """What each of them agreed to, or that they did not: the record of it is only ever added to."""
+        self._conn.execute(
+            "insert into consent (subscriber, list, at, how, wording, evidence, import)"
+            " select c.subscriber, ?1, ?2, iif(c.verdict = 0, 'import', 'leave'),"
+            " case when c.verdict <> 0 then 'had left there' when g.agreed = '' or ?4 = '' then g.agreed"
+            " else g.agreed || '; ' || ?4 end,"
+            " case when c.verdict <> 0 or g.agreed_at is null then '{}' when g.agreed_ip = ''"
+            " then json_object('given', datetime(g.agreed_at, 'unixepoch')) else"
+            " json_object('given', datetime(g.agreed_at, 'unixepoch'), 'ip', g.agreed_ip) end, ?3"
+            " from temp.compared c join temp.staged g on g.id = c.id where c.verdict in (0, 5)"
+            # who had left before is told of again, so that they stay away when it is undone that they had
+            " or (c.verdict = 3 and g.gone = 'left' and c.subscriber is not null)",
+            (self._into.id, now, number, consent),
+        )
+        if self._whole:
+            self._conn.execute(
+                "insert into consent (subscriber, list, at, how, wording, import)"
+                " select subscriber, ?, ?, 'sync', 'no longer in the file', ?"
+                " from reversal where import = ? and given = 3",
+                (self._into.id, now, number, number),
+            )
+
+
+CUSTOM = "fields."
+
+
+def _told(rows: Iterable[tuple[str, str]]) -> Iterator[Change]:
+    for address, said in rows:
+        yield Change(address, {name.removeprefix(CUSTOM): (old, new) for name, (old, new) in json.loads(said).items()})
+
+
+def _difference(*own: str) -> str:
+    """What a row changes of a person, as JSON: field → [before, after]. An empty cell changes nothing."""
+    pairs = zip(("name", "language", "timezone"), own[:6:2], own[1:6:2], strict=True)
+    said = {field: (old, new) for field, old, new in pairs if new and new != old}
+    before, after = own[6:]
+    if after not in ("{}", before):
+        known = json.loads(before)
+        for field, new in json.loads(after).items():
+            if (old := known.get(field, "")) != new:
+                said[CUSTOM + field] = (old, new)
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":")) if said else "{}"
 
 
 def unasked(_: str) -> bytes:
@@ -295,32 +486,18 @@ def _object(fields: Mapping[str, str]) -> str:
 
 @contextmanager
 def opened(
-    db: Db, into: MailingList, now: Callable[[], int], folder: Path, veil: Callable[[str], bytes] = unasked
+    db: Db,
+    into: MailingList,
+    now: Callable[[], int],
+    folder: Path,
+    veil: Callable[[str], bytes] = unasked,
+    *,
+    whole: bool = False,
 ) -> Iterator[Intake]:
     """An intake whose temporary files lie in `folder` and go when it ends, however it ends.
 
-    `veil` makes the hash of a folded address, by which those are known who were erased.
+    `veil` makes the hash of a folded address, by which those are known who were erased. `whole`: the file is the
+    whole list, and who is not in it leaves.
     """
-    conn = db.conn
-    if not db.encrypted:
-        # deprecated, and the only way to say it after SQLite has started; where it is not built in, memory will do
-        conn.execute(f"pragma temp_store_directory = '{str(folder).replace(chr(39), chr(39) * 2)}'")
-        said = conn.execute("pragma temp_store_directory").fetchone()
-        conn.execute(f"pragma temp_store = {'file' if said and said[0] == str(folder) else 'memory'}")
-    cache = conn.execute("pragma cache_size").fetchone()[0]
-    conn.execute("pragma cache_size = -65536")
-    conn.execute("pragma temp.cache_size = -32768")
-    # a file without a name goes with its last descriptor: overwriting it first protects nothing
-    conn.execute("pragma temp.secure_delete = off")
-    try:
-        for statement in _TABLES.split(";\n"):
-            conn.execute(statement)
-        yield Intake(db, into, now, veil)
-    finally:
-        if conn.in_transaction:
-            conn.execute("rollback")
-        for table in ("staged", "spoilt", "compared"):
-            conn.execute(f"drop table if exists temp.{table}")
-        conn.execute(f"pragma cache_size = {cache}")
-        if not db.encrypted:
-            conn.execute("pragma temp_store_directory = ''")
+    with db.scratch(_TABLES, folder):
+        yield Intake(db, into, now, veil, whole=whole)

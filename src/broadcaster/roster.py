@@ -294,13 +294,15 @@ class Roster:
                     hint=f"`broadcaster suppressions remove {address}` lifts that, if you are sure",
                 )
             conn.execute("delete from suppression where key = ?", (address.key,))
-            conn.execute(
+            new = conn.execute(
                 "insert into subscriber (id, key, address, created, changed) values (? + 1, ?, ?, ?, ?)"
                 " on conflict do nothing",
                 (conn.execute(LAST_GIVEN).fetchone()[0], address.key, str(address), now, now),
-            )
+            ).rowcount
             found = self.known(str(address))
             changed = self._write(found, details)[0]
+            if new:
+                conn.execute("update subscriber set changed = created where id = ?", (found.id,))
             before = conn.execute(
                 "select state from subscription where list = ? and subscriber = ?", (to.id, found.id)
             ).fetchone()
@@ -357,7 +359,9 @@ class Roster:
         if changed:
             self._conn.executemany("insert or ignore into field (name) values (?)", [(name,) for name in after.fields])
             self._conn.execute(
-                "update subscriber set name = ?, language = ?, timezone = ?, fields = ?, changed = ? where id = ?",
+                # two changes within a second are told apart: whoever undoes an import asks which came after it
+                "update subscriber set name = ?, language = ?, timezone = ?, fields = ?,"
+                " changed = max(?, changed + 1) where id = ?",
                 (after.name, after.language, after.timezone, _json(after.fields), self.now(), of.id),
             )
         return after, changed
@@ -410,7 +414,18 @@ class Roster:
                 self._stand(of.id, each.id, to)
                 self._record(of.id, each.id, how, why, proof)
                 gone[each.id] = each.name
+            elif standing is not None and self._told_by_import(of.id, each.id):
+                # a file had said so; now a person does, and undoing the import does not bring them back
+                self._record(of.id, each.id, how, why, proof)
         return gone
+
+    def _told_by_import(self, subscriber: int, list_id: int) -> bool:
+        """Whether the last entry of the record came with a file."""
+        row = self._conn.execute(
+            "select import from consent where subscriber = ? and list = ? order by id desc limit 1",
+            (subscriber, list_id),
+        ).fetchone()
+        return row is not None and row[0] is not None
 
     def _stand(self, subscriber: int, list_id: int, state: Standing) -> None:
         self._conn.execute(
@@ -440,7 +455,9 @@ class Roster:
         return None if row is None else Suppression(*row)
 
     def suppress(self, address: Address, reason: str, detail: str = "", *, mailing: int | None = None) -> bool:
-        """Never mail this address again; False when it was so already. The first reason stays.
+        """Never mail this address again; False when it was so already.
+
+        The first reason stays, unless it came with a file: an import can be undone, and this shall not be.
 
         `mailing`: the one that it follows from.
         """
@@ -455,7 +472,9 @@ class Roster:
     def _bar(self, address: Address, reason: str, detail: str) -> bool:
         return bool(
             self._conn.execute(
-                "insert or ignore into suppression (key, address, reason, detail, since) values (?, ?, ?, ?, ?)",
+                "insert into suppression (key, address, reason, detail, since) values (?, ?, ?, ?, ?)"
+                " on conflict do update set reason = excluded.reason, detail = excluded.detail,"
+                " since = excluded.since, import = null where import is not null",
                 (address.key, str(address), reason, detail, self.now()),
             ).rowcount
         )

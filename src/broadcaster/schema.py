@@ -307,4 +307,35 @@ SCHEMA: Final[dict[str, str]] = {
             reason text not null default ''  -- complained, bounced, staff: what barred them besides
         ) strict, without rowid;
     """,
+    "undo": """
+        create table reversal (  -- what an import changed of people who were known: enough to take it back
+            import integer not null references import(id),
+            subscriber integer not null,
+            given integer not null,  -- how it made them stand to its list: 0 as before, else as in subscription
+            standing integer,  -- how they stood before; none: they never had
+            since integer,
+            changed integer,  -- when they were changed last before it; none: it changed no details
+            became integer,  -- and from it on
+            said text not null,  -- JSON: field → [before, after]; custom ones as fields.NAME
+            primary key (import, subscriber)
+        ) strict, without rowid;
+        create index reversal_by_subscriber on reversal(subscriber);
+
+        -- the people whom it made have the ids above first up to last; none: it cannot be undone
+        alter table import add column first integer;
+        alter table import add column last integer;
+        -- the last entry of the record of consents when it was done: what is above came since
+        alter table import add column consents integer;
+        -- JSON: names of fields that nobody had before
+        alter table import add column fields text not null default '[]';
+        alter table import add column undone integer;
+
+        -- the import that brought it; none, or none any more: somebody's own word, a bounce, the staff
+        alter table suppression add column import integer;
+
+        -- numbers of entries that are gone are given again, when the last ones go
+        create trigger consent_recedes after delete on consent
+            when old.id > (select coalesce(max(id), 0) from consent)
+            begin update import set consents = old.id - 1 where consents >= old.id; end;
+    """,
 }

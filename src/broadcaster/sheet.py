@@ -6,30 +6,42 @@ its line and a reason, and keeps nobody else out; only what makes every row unre
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
-from itertools import islice, takewhile
-from typing import BinaryIO, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
+from typing import NamedTuple, Protocol
 
 from broadcaster import language
 from broadcaster.address import fast
-from broadcaster.cell import mailbox, tidy, tidy_line
-from broadcaster.errors import AddressError, BadData, SheetError
-from broadcaster.formula import bare
-from broadcaster.heading import OWN, Column, columns, hints_at_email, mapped, meaning, place_of
+from broadcaster.cell import is_address, mailbox, plain, tidy, tidy_line
+from broadcaster.errors import BadData, SheetError
+from broadcaster.heading import (
+    COLUMNS_LIMIT,
+    OWN,
+    Column,
+    columns,
+    field_name,
+    hints_at_email,
+    mapped,
+    meaning,
+    place_of,
+)
+from broadcaster.origin import NOTHING, Past, recognised
 
-ROW_LIMIT = 1_000_000  # characters; a row over several lines that is longer is a quotation mark that was never closed
-HEAD_LINES = 60  # how far down a heading is looked for
 TEXT_LIMIT = 100  # of a spoilt row shown in a report
 
-DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 
-# Excel's own way to name the delimiter, on a line before all others
-_DECLARED = re.compile(r'"?sep=(?P<delimiter>[^"\r\n])"?[\r\n]*', re.IGNORECASE)
+class Table(Protocol):
+    """Rows of cells, whatever kind of file they stand in. `kind` names it, `ours` is a listing of our own."""
+
+    kind: str
+    ours: bool
+
+    def head(self) -> Sequence[tuple[int, list[str]]]:
+        """(line, cells) of the first rows, a heading among them."""
+
+    def rows(self, alone: Callable[[list[str]], bool]) -> Iterator[tuple[int, list[str], str]]:
+        """(line, cells, what is wrong or "") of every row; `alone` tells cells that are a row by themselves."""
 
 
 class Person(NamedTuple):
@@ -42,6 +54,7 @@ class Person(NamedTuple):
     language: str
     timezone: str
     fields: dict[str, str]
+    past: Past = NOTHING
 
 
 class Spoilt(NamedTuple):
@@ -56,17 +69,21 @@ class Sheet:
     """A file of people, opened: its dialect and heading are known. Iterate over it for its rows."""
 
     def __init__(
-        self, stream: BinaryIO, encoding: str, *, delimiter: str = "", mapping: Mapping[str, str] | None = None
+        self, table: Table, *, mapping: Mapping[str, str] | None = None, file: str = "", into: str = ""
     ) -> None:
-        """`stream` can seek; `mapping` is heading → field. Raises SheetError when no column holds addresses."""
-        self._stream = stream
-        self._encoding = encoding
-        head = self._head()
-        declared = _DECLARED.fullmatch(head[0]) if head else None
-        self.delimiter = delimiter or (declared["delimiter"] if declared else _delimiter(head))
-        rows = [(line, [_plain(cell) for cell in cells]) for line, cells, _ in _split(_Lines(head), self.delimiter)]
-        layout = _layout(rows[1:] if declared else rows, mapping or {})
-        self._heading, self.columns = max(layout.line, 1 if declared else 0), layout.columns
+        """`mapping` is heading → field; `file` is its name, `into` the list that the people come to.
+
+        Raises SheetError when no column holds addresses.
+        """
+        self._table = table
+        rows = [(line, [plain(cell) for cell in cells]) for line, cells in table.head()]
+        self._heading, found = _layout(rows, mapping or {})
+        header = [column.header for column in found]
+        self.origin = recognised(header, file=file, into=into, ours=table.ours)
+        unwanted = self.origin.unwanted - {place_of(header, name) for name in mapping or {}} if self.origin else ()
+        self.columns = tuple(
+            Column(column.header, "") if number in unwanted else column for number, column in enumerate(found)
+        )
         self._width = len(self.columns)
         place = {column.field: number for number, column in enumerate(self.columns) if column.field}
         if "email" not in place:
@@ -92,7 +109,7 @@ class Sheet:
 
     def __iter__(self) -> Iterator[Person | Spoilt]:
         email = self._email
-        for line, cells, wrong in _split(_Lines(self._lines()), self.delimiter, self._stands_alone):
+        for line, cells, wrong in self._table.rows(self._stands_alone):
             if line <= self._heading:
                 continue
             try:
@@ -102,7 +119,7 @@ class Sheet:
             except BadData as error:
                 text = cells[email] if email < len(cells) else " ".join(cells)
                 # the same heading again, where several files were put together
-                if _plain(text) != self.columns[email].header and meaning(text[:TEXT_LIMIT]) != "email":
+                if plain(text) != self.columns[email].header and meaning(text[:TEXT_LIMIT]) != "email":
                     shown = text[:TEXT_LIMIT].strip().encode("utf-8", "backslashreplace").decode()
                     yield Spoilt(line, error.message, shown)
             else:
@@ -128,7 +145,25 @@ class Sheet:
         for place in self._nameless:
             if cells[place]:
                 self._dropped.add(place)
-        return Person(line, *found, name or said, tag, zone, fields)
+        if self.origin is None:
+            return Person(line, *found, name or said, tag, zone, fields)
+        past = self.origin.past(cells)
+        tag, zone = self._taken_over(past.fields, fields, tag, zone)
+        return Person(line, *found, name or said, tag, zone, fields, past)
+
+    def _taken_over(self, said: Mapping[str, str], fields: dict[str, str], tag: str, zone: str) -> tuple[str, str]:
+        """Lay what one cell says in many names over the fields of a row; (language, timezone)."""
+        if len(said) > COLUMNS_LIMIT:
+            raise SheetError(f"{len(said):,} fields in one row, {COLUMNS_LIMIT:,} are allowed")
+        for name, value in said.items():
+            own, field = meaning(name), field_name(name)
+            if own == "language" and not tag:
+                tag = self._tag(value)
+            elif own == "timezone" and not zone:
+                zone = tidy_line(value)
+            elif field and (text := tidy(value)):
+                fields[f"{field}_2" if field in OWN else field] = text
+        return tag, zone
 
     def _fitted(self, cells: list[str]) -> list[str]:
         """A row with as many cells as the heading. Raises SheetError when more of them hold something."""
@@ -154,113 +189,9 @@ class Sheet:
                 self._unknown[words] += 1
         return tag
 
-    def _stands_alone(self, line: str) -> bool:
+    def _stands_alone(self, cells: list[str]) -> bool:
         """Whether one line is a row by itself: then the quotation mark before it was never meant to reach this far."""
-        cells = next(csv.reader([line], delimiter=self.delimiter, skipinitialspace=True), [])
         return len(cells) == self._width and fast(cells[self._email].strip()) is not None
-
-    def _head(self) -> list[str]:
-        with closing(self._lines()) as lines:
-            head = list(islice(lines, HEAD_LINES))
-        # a million columns are no heading to look through sixty times
-        return head if sum(map(len, head)) <= ROW_LIMIT else head[:1]
-
-    def _lines(self) -> Generator[str, None, None]:
-        """The physical lines of the file, their ends kept; of one that is too long, ROW_LIMIT characters."""
-        self._stream.seek(0)
-        wide = self._encoding.startswith(("utf-16", "utf-32"))
-        # a byte that is no text spoils its row alone, where letters are bytes
-        errors = "strict" if wide else "surrogateescape"
-        encoding = "utf-8-sig" if self._encoding == "utf-8" else self._encoding
-        text = io.TextIOWrapper(self._stream, encoding, errors, newline="")
-        try:
-            while line := text.readline(ROW_LIMIT):
-                rest = line
-                while len(rest) == ROW_LIMIT and rest[-1] not in "\r\n":
-                    rest = text.readline(ROW_LIMIT)
-                yield line
-        except UnicodeError as error:
-            raise SheetError(f"is damaged: not {self._encoding}") from error
-        finally:
-            # whoever is interrupted may have closed the stream already
-            with suppress(ValueError):
-                text.detach()
-
-
-class _Open(Exception):
-    """A quotation mark was opened, and too much has followed without another."""
-
-
-class _Lines:
-    """Lines that are counted, and can be given back. `taken` are those of the row being read."""
-
-    def __init__(self, lines: Iterator[str] | Sequence[str]) -> None:
-        self._lines = iter(lines)
-        self._back: deque[str] = deque()
-        self.taken: list[str] = []
-        self.number = 0
-        self._size = 0
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> str:
-        if self.taken:
-            self._size = len(self.taken[0]) if len(self.taken) == 1 else self._size + len(self.taken[-1])
-        line = self._back.popleft() if self._back else next(self._lines, "")
-        if self.taken and (not line or self._size + len(line) > ROW_LIMIT):
-            if line:
-                self._back.appendleft(line)
-            raise _Open
-        if not line:
-            raise StopIteration
-        self.taken.append(line)
-        self.number += 1
-        return line
-
-    def give_back(self) -> str:
-        """The first line taken; the others will come again."""
-        first, *others = self.taken
-        self._back.extendleft(reversed(others))
-        self.number -= len(others)
-        self.taken.clear()
-        return first
-
-
-def _split(
-    lines: _Lines, delimiter: str, stands_alone: Callable[[str], bool] = lambda _: False
-) -> Iterator[tuple[int, list[str], str]]:
-    """(line, cells, what is wrong or "") of each row. A stray quotation mark costs its own line and no other."""
-    csv.field_size_limit(max(csv.field_size_limit(), 2 * ROW_LIMIT))
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    while True:
-        start = lines.number + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except _Open:
-            yield start, [lines.give_back()[:TEXT_LIMIT]], "a quotation mark that is never closed"
-            continue
-        if len(lines.taken) > 1 and _loose(lines.taken, delimiter) and any(map(stands_alone, lines.taken[1:])):
-            yield start, [lines.give_back()[:TEXT_LIMIT]], "a quotation mark that is not closed in its row"
-            continue
-        long = len(lines.taken[0]) >= ROW_LIMIT
-        lines.taken.clear()
-        yield start, bare(cells), f"a line of more than {ROW_LIMIT:,} characters" if long else ""
-
-
-def _loose(lines: Sequence[str], delimiter: str) -> bool:
-    """Whether a row is no proper CSV: text follows a closing quotation mark, which was meant to open a cell.
-
-    What is properly quoted is one cell, even with lines in it that look like rows: somebody may have written
-    them there to be taken for people.
-    """
-    try:
-        next(csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True))
-    except csv.Error:
-        return True
-    return False
 
 
 class _Layout(NamedTuple):
@@ -268,25 +199,11 @@ class _Layout(NamedTuple):
     columns: tuple[Column, ...]
 
 
-def _delimiter(head: Sequence[str]) -> str:
-    """The delimiter under which the head of a file makes most sense: a heading with addresses, rows of one width."""
-
-    def sense(delimiter: str) -> tuple[int, int, int]:
-        rows = [cells for _, cells, wrong in _split(_Lines(head), delimiter) if cells and not wrong]
-        widths = Counter(len(cells) for cells in rows if len(cells) > 1)
-        width, number = max(widths.items(), key=lambda each: (each[1], each[0]), default=(0, 0))
-        cells = [cell for row in rows for cell in row]
-        known = any(meaning(cell) == "email" for cell in cells) or any(_is_address(cell) for cell in cells)
-        return known, number, width
-
-    return max(DELIMITERS.values(), key=sense)
-
-
 def _layout(rows: Sequence[tuple[int, list[str]]], mapping: Mapping[str, str]) -> _Layout:
     """Find the heading below any titles, and the column of addresses. Raises SheetError when there is none."""
     asked = next((header for header, field in mapping.items() if field == "email"), None)
     # a heading holds no address, nor is it below one
-    head = list(takewhile(lambda row: not any(map(_is_address, row[1])), rows))
+    head = list(takewhile(lambda row: not any(map(is_address, row[1])), rows))
     for kind in (_known, _vague):
         for place, (line, cells) in enumerate(head):
             below = [row for _, row in rows[place + 1 :]]
@@ -315,7 +232,7 @@ def _vague(cells: Sequence[str], mapping: Mapping[str, str], below: Sequence[Seq
 def _layout_by_cells(rows: Sequence[tuple[int, list[str]]], mapping: Mapping[str, str]) -> _Layout:
     """Where no heading speaks of addresses, the first address shows their column; the row above may be a heading."""
     for place, (_, cells) in enumerate(rows):
-        email = next((n for n, cell in enumerate(cells) if _is_address(cell)), None)
+        email = next((n for n, cell in enumerate(cells) if is_address(cell)), None)
         if email is None:
             continue
         above = next(((line, row) for line, row in reversed(rows[:place]) if any(row)), None)
@@ -340,22 +257,4 @@ def _layout_by_cells(rows: Sequence[tuple[int, list[str]]], mapping: Mapping[str
 
 
 def _filled(rows: Sequence[Sequence[str]], place: int) -> bool:
-    return any(place < len(row) and _is_address(row[place]) for row in rows)
-
-
-def _is_address(cell: str) -> bool:
-    if "@" not in cell:
-        return False
-    try:
-        mailbox(cell)
-    except (AddressError, SheetError):
-        return False
-    return True
-
-
-def _plain(cell: str) -> str:
-    """A cell of the heading; one that may not be read is as good as empty."""
-    try:
-        return tidy_line(cell)
-    except SheetError:
-        return ""
+    return any(place < len(row) and is_address(row[place]) for row in rows)

@@ -1,4 +1,4 @@
-"""subscribers: find, show, add, edit, remove, unsubscribe; import, export, dossier and erase have their own files."""
+"""subscribers: find, show, add, edit, remove, leave; import, undo, export, dossier, erase have their own files."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from broadcaster.cli.subscribers_dossier import dossier
 from broadcaster.cli.subscribers_erase import erase
 from broadcaster.cli.subscribers_export import export
 from broadcaster.cli.subscribers_import import import_
+from broadcaster.cli.subscribers_undo import imports, undo
 from broadcaster.errors import BadData
 
 if TYPE_CHECKING:
@@ -366,5 +367,5 @@ def _gone(of: Subscriber, gone: list[str], did: str, nothing: str) -> None:
     out(f"{clean(of.address)} {did} {', '.join(gone)}" if gone else f"{clean(of.address)} {nothing}")
 
 
-for verb in (import_, export, dossier, erase):
+for verb in (import_, undo, imports, export, dossier, erase):
     subscribers.add_command(verb)

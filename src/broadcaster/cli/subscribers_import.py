@@ -6,11 +6,10 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -23,25 +22,27 @@ from broadcaster.cli.say import (
     clean,
     count,
     dry_run_option,
-    encoded,
     interactive,
     json_option,
     out,
     say,
+    warn,
     yes_option,
 )
-from broadcaster.errors import SheetError
+from broadcaster.errors import NotAllowed, SheetError
 
 if TYPE_CHECKING:
+    from broadcaster.advice import Adviser
     from broadcaster.charset import Text
     from broadcaster.intake import Figures, Intake
-    from broadcaster.sheet import Sheet
+    from broadcaster.parcel import Part
+    from broadcaster.reading import Asked, File
 
-SHOWN = 10  # spoilt rows and changes listed for a person
-COLUMNS = 24
+# more people than this, and more of a list than one in so many, leave it by no mistake
+FEW, ONE_IN = 5, 4
 
 
-@click.command("import", short_help="Put the people of a CSV file on a list.")
+@click.command("import", short_help="Put the people of a file on a list.")
 @click.argument("file", metavar="FILE", type=click.Path(allow_dash=True, readable=False, path_type=Path))
 @list_option(required=True, help="The list they join.")
 @click.option(
@@ -56,6 +57,11 @@ COLUMNS = 24
 @click.option("--consent-language", metavar="LANGUAGE", help="The language in which that was put to them.")
 @click.option("--encoding", metavar="ENCODING", help="Where it is not UTF-8 or UTF-16: windows-1252, windows-1256 …")
 @click.option("--delimiter", metavar="SIGN", help="Where it cannot be told: comma, semicolon, tab, pipe or the sign.")
+@click.option("--sheet", default="", metavar="NAME", help="Which sheet of a workbook, or file of an archive.")
+@click.option("--sync", is_flag=True, help="The file is the whole list: who is not in it leaves.")
+@click.option(
+    "--at-most", type=click.IntRange(min=0), metavar="N", help="With --sync: refuse it if more than N would leave."
+)
 @dry_run_option
 @yes_option
 @json_option
@@ -69,66 +75,126 @@ def import_(
     consent_language: str | None,
     encoding: str | None,
     delimiter: str | None,
+    sheet: str,
+    sync: bool,
+    at_most: int | None,
     dry_run: bool,
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Put the people of a CSV file on a list: first what would change, then a question, then all of it or nothing.
+    """Put the people of a file on a list: first what would change, then a question, then all of it or nothing.
 
     A row that cannot be used is told with its line and keeps nobody else out. An empty cell changes nothing.
-    Nobody is brought back who left, complained, bounced, or was erased. FILE may be - for standard input.
+    Nobody is brought back who left, complained, bounced, or was erased. `subscribers undo` takes an import back.
+
+    FILE is CSV in any dialect, an XLSX workbook, JSON lines, any of them in gzip or zip, or an export of Mailchimp
+    or listmonk: who left or bounced there stays away here. It may be - for standard input.
 
     \b
     Examples:
       broadcaster subscribers import members.csv --list news --dry-run
-      broadcaster subscribers import members.csv --list news --consent "spring fair, 3 May 2026"
+      broadcaster subscribers import members.xlsx --list news --consent "spring fair, 3 May 2026"
+      broadcaster subscribers import members.csv --list members --sync
+      broadcaster subscribers import audience_export.zip --list news
       broadcaster subscribers import old.csv --list news --encoding windows-1256 --map "Contact=email"
 
     \b
     Exit statuses: 0 imported (rows left out are told), 2 not confirmed, 65 the file cannot be read as people,
-    no such list, or not one row can be used, 73 cannot write, 78 configuration.
+    no such list, or not one row can be used, 73 cannot write, 77 more would leave than is believable,
+    78 configuration.
     """
-    from broadcaster import intake
+    from broadcaster import intake, reading
     from broadcaster.cell import tidy_line
-    from broadcaster.charset import examine
-    from broadcaster.sheet import Sheet
+    from broadcaster.cli import difference
+    from broadcaster.parcel import unpacked
 
+    if at_most is not None and not sync:
+        raise click.UsageError("--at-most is for --sync")
     tongue = language_tag(consent_language)
     into, folder = house.roster.list(to), house.workspace.database.parent
-    sign = _sign(delimiter)
-    taking = intake.opened(house.db, into, lambda: house.now, folder, house.erasure.veil)
-    with _about(file), _opened(file, folder) as stream, taking as job:
-        text = examine(stream, encoding)
-        sheet = Sheet(stream, text.encoding or _asked(text), delimiter=sign, mapping=mapping)
-        progress = Progress()
-        job.stage(sheet, lambda rows: progress.show(lambda: f"{rows:,} rows read"))
-        progress.done()
+    asked = reading.Asked(encoding, _sign(delimiter), mapping, sheet, into.name)
+    with (
+        _about(file),
+        _opened(file, folder) as stream,
+        unpacked(stream, file.name, sheet) as parts,
+        intake.opened(house.db, into, lambda: house.now, folder, house.erasure.veil, whole=sync) as job,
+    ):
+        found, adviser = _read(house, job, stream, parts, asked)
         figures, number = job.compare(), None
         if not as_json:
-            _show(job, sheet, figures, into.name)
+            difference.show(job, found, adviser, into.name)
         if figures.rows and figures.invalid == figures.rows:
             if as_json:
-                _json(job, sheet, figures, None)
+                difference.write(job, found, adviser, figures, None)
             raise SheetError("not one row can be used", hint="is the right column taken for the address? See --map")
-        # off a terminal --yes is needed always: a script must not depend on what is in the file
-        if not dry_run and (figures.moves or not interactive()):
-            ask(f"Import {count(figures.moves, 'person', 'people')} into {into.name!r}?", yes=yes)
         if not dry_run:
+            _agree(job, into.name, consent, at_most, yes=yes)
             number, figures = job.apply(
                 file=clean(file.name),
-                digest=text.digest,
+                digest=found.digest,
                 who=house.who,
                 consent=tidy_line(consent),
                 language=tongue,
             )
         if as_json:
-            _json(job, sheet, figures, number)
+            difference.write(job, found, adviser, figures, number)
         elif number is not None:
-            out(f"import {number}: {figures.new:,} new, {figures.changed:,} changed")
+            _done(figures, number)
+
+
+def _read(house: House, job: Intake, stream: BinaryIO, parts: Sequence[Part], asked: Asked) -> tuple[File, Adviser]:
+    """Take a file in as far as its rows wait to be compared, and look for slips in it."""
+    from broadcaster import reading
+    from broadcaster.advice import Adviser
+
+    progress, adviser = Progress(), Adviser(house.db)
+    found = reading.opened(
+        stream, parts, asked, _asked, lambda size: progress.show(lambda: f"{size / 1e6:,.0f} MB looked at")
+    )
+    job.stage(found.rows(), lambda rows: progress.show(lambda: f"{rows:,} rows read"))
+    progress.show(lambda: "comparing with who is known")
+    job.compare()
+    adviser.look(lambda rows: progress.show(lambda: f"{rows:,} new addresses looked at"))
+    progress.done()
+    return found, adviser
+
+
+def _agree(job: Intake, name: str, consent: str, at_most: int | None, *, yes: bool) -> None:
+    """Ask whether it shall be done. Raises Unanswered where it shall not, NotAllowed for what is not believable."""
+    figures = job.compare()
+    _believable(job, figures, name, at_most, yes=yes)
+    # off a terminal --yes is needed always: a script must not depend on what is in the file
+    if figures.moves or not interactive():
+        ask(f"Import {count(figures.moves, 'person', 'people')} into {name!r}?", yes=yes)
+    if figures.new and not consent:
+        warn("nothing says how these people agreed", hint='next time: --consent "paper form, 3 May 2026"')
+
+
+def _done(figures: Figures, number: int) -> None:
+    """What was done, in one line."""
+    parts = [f"{figures.new:,} new", f"{figures.changed:,} changed"]
+    for value, words in ((figures.leaves + figures.removed, "gone from it"), (figures.barred, "suppressed")):
+        if value:
+            parts.append(f"{value:,} {words}")
+    out(f"import {number}: {', '.join(parts)}")
+    say(f"`broadcaster subscribers undo {number}` takes it back")
+
+
+def _believable(job: Intake, figures: Figures, name: str, at_most: int | None, *, yes: bool) -> None:
+    """Somebody has said that so many may leave. Raises NotAllowed where it is left to a script, Unanswered for no."""
+    gone = figures.removed
+    if at_most is not None and gone > at_most:
+        raise NotAllowed(f"{gone:,} people would leave {name!r}, and --at-most {at_most} are allowed")
+    if at_most is not None or gone <= FEW or gone * ONE_IN <= job.listed():
+        return
+    words = f"{gone:,} of the {job.listed():,} people on {name!r} are not in this file"
+    if yes or not interactive():
+        raise NotAllowed(f"{words}; nothing was done", hint=f"if it is the whole list, say so: --at-most {gone}")
+    ask(f"{words}. Is it the whole list?", yes=False)
 
 
 def _sign(delimiter: str | None) -> str:
-    from broadcaster.sheet import DELIMITERS
+    from broadcaster.delimited import DELIMITERS
 
     if delimiter is None:
         return ""
@@ -192,53 +258,3 @@ def _asked(text: Text) -> str:
     for each in text.readings:
         say(f"  {each.encoding:14} {each.where:24} {clean(each.words)}")
     return choose("Encoding", names)
-
-
-def _show(job: Intake, sheet: Sheet, figures: Figures, name: str) -> None:
-    """The difference that the file would make."""
-    read = [f"{clean(c.header)} → {c.field}" for c in sheet.columns if c.field]
-    more = f", … and {len(read) - COLUMNS} more" if len(read) > COLUMNS else ""
-    say(f"columns: {', '.join(read[:COLUMNS])}{more}")
-    for note in sheet.notes:
-        say(f"note: {clean(note)}")
-    out(count(figures.rows, "row"))
-    for number, what in (
-        (figures.new, f"new on {name!r}"),
-        (figures.changed, "changed"),
-        (figures.unchanged, "unchanged"),
-        (figures.left_before, "left before, and stay away"),
-        (figures.suppressed, "suppressed, and stay so"),
-        (figures.erased, "erased before, and stay so"),
-        (figures.duplicates, "the same person again, merged"),
-        (figures.invalid, "cannot be used"),
-    ):
-        if number:
-            out(f"  {number:>9,}  {what}")
-    for change in job.changes(SHOWN):
-        words = ", ".join(f"{field}: {old or '(none)'} → {new}" for field, (old, new) in change.fields.items())
-        out(f"  ~ {clean(change.address)}  {clean(words)[:160]}")
-    if figures.changed > SHOWN:
-        out(f"  ~ … and {figures.changed - SHOWN:,} more")
-    for shown, row in enumerate(job.invalid()):
-        if shown == SHOWN:
-            out(f"  ! … and {figures.invalid - SHOWN:,} more; --json lists them all")
-            break
-        out(f"  ! line {row.line:,}: {clean(row.reason)[:160]}")
-
-
-def _json(job: Intake, sheet: Sheet, figures: Figures, number: int | None) -> None:
-    """The outcome as one JSON object, of which a million invalid rows may be a part: written as it goes."""
-    counted: dict[str, Any] = asdict(figures)
-    del counted["invalid"]
-    rest = {
-        **counted,
-        "import": number,
-        "notes": list(sheet.notes),
-        "columns": {c.header: c.field for c in sheet.columns if c.field},
-    }
-    stdout = sys.stdout
-    stdout.write(encoded(rest)[:-1] + ', "invalid": [')
-    for place, row in enumerate(job.invalid()):
-        told = {"line": row.line, "reason": row.reason, "text": row.text}
-        stdout.write((", " if place else "") + encoded(told))
-    stdout.write("]}\n")
