@@ -93,10 +93,12 @@ def _limit(name: str) -> int:
 
 def _seen(cell: Any) -> str:
     """The value of a cell as text."""
+    from openpyxl.utils.escape import unescape
+
     value = cell.value
     if isinstance(value, str):
-        # #N/A and the like are no values
-        return "" if cell.data_type == "e" else value
+        # #N/A and the like are no values; a letter that XML cannot hold is written by its number (ECMA-376 22.9.2.19)
+        return "" if cell.data_type == "e" else unescape(value) if "_x" in value else value
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, datetime):
