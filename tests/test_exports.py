@@ -31,6 +31,7 @@ from broadcaster.cli import _run
 from broadcaster.cli.house import House
 from broadcaster.cli.subscribers_export import FORMATS, _noted, _Order, _rows, _text
 from broadcaster.conditions import EVERYBODY
+from broadcaster.custody import private_file
 from broadcaster.db import open_database
 from broadcaster.delimited import Csv
 from broadcaster.errors import CannotWrite
@@ -39,7 +40,6 @@ from broadcaster.jsonlines import JsonLines
 from broadcaster.roster import Details, Roster
 from broadcaster.sheet import Sheet, Table
 from broadcaster.workbook import Workbook
-from broadcaster.workspace import private_file
 from tests.conftest import Place, Ran
 from tests.test_formula import ATTACKS, HARMLESS
 

@@ -286,7 +286,8 @@ def test_a_damaged_page_mails_nobody_twice(tmp_path: Path, part: str) -> None:
             for place in range(start, start + 8) if part == "head" else range(end - 900, end, 7):
                 data[place] ^= 0xFF if part == "head" else 0x04
             ended[what] = goes_on(half, lab, tmp_path / what, bytes(data)).status
-        refused = {what for what, status in ended.items() if status == 78}
+        # a mailing's number may be another one now: then it is not found
+        refused = {what for what, status in ended.items() if status in (65, 78)}
         assert refused >= {"schema, a leaf", "mailing", "part", "delivery", "delivery_once", "tally", "sender", "mark"}
 
 
@@ -587,8 +588,9 @@ def test_a_large_audience_needs_no_more_memory_than_a_small_one(tmp_path: Path) 
 
 def test_every_test_that_the_page_of_faults_names_is_there() -> None:
     page = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (F\d\d) \|(.*)$", page, re.MULTILINE)
-    assert [number for number, _ in rows] == [f"F{number:02}" for number in range(1, 37)]
+    rows = re.findall(r"^\| ([FB]\d\d) \|(.*)$", page, re.MULTILINE)
+    assert [number for number, _ in rows if number[0] == "F"] == [f"F{number:02}" for number in range(1, 37)]
+    assert [number for number, _ in rows if number[0] == "B"] == [f"B{number:02}" for number in range(1, 5)]
     for number, row in rows:
         named = re.findall(r"`(test_\w+)::(test_\w+|Test\w+)`", row)
         assert named or "not built" in row, number

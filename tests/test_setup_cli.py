@@ -107,7 +107,7 @@ def test_init_that_cannot_end_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("shutil.copyfile", full)
+    monkeypatch.setattr("shutil.copyfileobj", full)
     assert _run(["init", str(tmp_path / "a" / "b")]) == 73
     assert list(tmp_path.iterdir()) == []
 

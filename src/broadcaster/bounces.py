@@ -165,6 +165,11 @@ class Bounces:
             "select id, source, at from returned where fate = 3 and raw is not null order by id"
         ).fetchall()
 
+    def expired(self, before: int) -> int:
+        """How many messages from before a time are still kept as they came."""
+        row = self._conn.execute("select count(*) from returned where raw is not null and at < ?", (before,)).fetchone()
+        return int(row[0])
+
     def forget(self, before: int) -> int:
         """Forget the messages that were read before a time, but for what is in the log. How many."""
         with self.db.atomic() as conn:

@@ -400,6 +400,19 @@ def forgotten(ledger: Ledger, mark: Mark, slug: str) -> Stamp | None:
     return None
 
 
+def perhaps_sent(ledger: Ledger, slug: str) -> int | None:
+    """From which backup a statement was restored that may have been sent after it was made (epoch seconds)."""
+    made = ledger.seen(restored(slug))
+    if made is None or any(of.created > made and not of.rehearsal for of in ledger.mailings(statement=slug)):
+        return None
+    return made
+
+
+def restored(slug: str) -> str:
+    """Under which name it is noted that a statement was in a backup."""
+    return f"restored {slug}"
+
+
 def ripe(ledger: Ledger, now: int) -> list[Mailing]:
     """The scheduled mailings whose time has come."""
     scheduled = ledger.mailings(states=(m.State.SCHEDULED,))

@@ -41,6 +41,7 @@ def condition(
         fields=roster.fields(),
         segments=segments.meanings(roster.db) if meanings is None else meanings,
         mailings=ledger.numbers(),
+        forgotten=ledger.forgotten(),
         zone=config.time.zone,
         lists=lists,
     )
@@ -60,7 +61,7 @@ def find_rule(
         if kind == "mailing":
             if re.fullmatch("[0-9]{1,18}", number) is None:
                 raise NotFound(f"{name!r} names no mailing", where="--exclude", hint="write mailing:12")
-            mailings.append(ledger.mailing(int(number)).id)
+            mailings.append(ledger.remembered(int(number)).id)
         elif name.startswith("@"):
             used.append(segments.find(roster.db, name[1:]))
         else:

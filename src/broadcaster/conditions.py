@@ -49,6 +49,7 @@ class Scope:
     mailings: Collection[int] = ()
     zone: str | None = None
     lists: Sequence[int] = ()
+    forgotten: Collection[int] = ()  # of these it is not known any more who got them
 
 
 class Condition(NamedTuple):
@@ -210,6 +211,10 @@ class _Compiler:
     def _sent(self, number: int, place: int) -> Condition:
         if number not in self._scope.mailings:
             raise self._of.wrong(f"no mailing {number}", place, "`broadcaster mailings` lists them")
+        if number in self._scope.forgotten:
+            raise self._of.wrong(
+                f"who got mailing {number} is forgotten", place, "[retention] says how long it is known"
+            )
         states = json.dumps([int(state) for state in WAS_SENT])
         # asked of the index of who is in which mailing, for each person; a rehearsal was sent to nobody
         return Condition(

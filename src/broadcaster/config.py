@@ -28,6 +28,8 @@ DAY: Final = 86_400
 IMAPS: Final = 993
 # where the key of an encrypted database can be: never in a variable or an argument, which others may see
 KEYS: Final = ("key_file", "key_command", "keyring")
+# Canada's law asks for sixty days in which a person can leave (CASL s. 11(2)), the United States' for thirty
+LEAST_KEPT: Final = 60 * DAY
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -228,12 +230,6 @@ _UNBUILT: Final[tuple[tuple[str, Callable[[Config], bool], Literal["error", "war
     ),
     ("safety.surprise", lambda c: c.safety.surprise is not None, "warning", f"{_NO_EFFECT}: nobody is asked again"),
     ("safety.approvals", lambda c: c.safety.approvals > 0, "warning", f"{_NO_EFFECT}: nobody else is asked"),
-    (
-        "retention.deliveries",
-        lambda c: c.retention.deliveries is not None,
-        "warning",
-        f"{_NO_EFFECT}: everything is kept",
-    ),
 )
 
 
@@ -550,8 +546,16 @@ THEME: Final[Mapping[str, Callable[[str], str]]] = {
 }
 
 
+def _kept(text: str) -> int:
+    """How long it is known who got what. A leave link works as long as that, and no law is content with less."""
+    seconds = duration(text)
+    if seconds < LEAST_KEPT:
+        raise ValueError(f'"{text[:60]}" is too short: leave links in mail work as long as this, so take at least 60d')
+    return seconds
+
+
 def _retention(table: Table) -> Retention:
-    return Retention(table.maybe("deliveries", duration), table.parsed("returns", duration, Retention().returns))
+    return Retention(table.maybe("deliveries", _kept), table.parsed("returns", duration, Retention().returns))
 
 
 def _encryption(table: Table) -> Secret:

@@ -15,13 +15,13 @@ import os
 import re
 import shutil
 import sqlite3
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeGuard
 
-from broadcaster.errors import CannotWrite, ConfigError, NotAllowed
+from broadcaster.custody import create_private, keep_folder, keep_private
+from broadcaster.errors import CannotWrite, ConfigError
 from broadcaster.schema import SCHEMA
 
 # how long a write waits for another: an import of a million is one transaction, and no sender may die of it
@@ -30,6 +30,8 @@ BUSY_SECONDS = 120.0
 LOG_PAGES = 4000
 # what a row that moves asks of the disk: in the log, and for ever; and what all else does (octets)
 LOGGED, KEPT, BESIDE = 12_000, 100, 256_000
+# what SQLite makes beside the file, with the file's own mode
+BESIDE_IT = ("-wal", "-shm", "-journal")
 
 # what a database starts with that anybody can read
 PLAIN: Final = b"SQLite format 3\0"
@@ -163,6 +165,46 @@ class Db:
             if not self.encrypted:
                 conn.execute("pragma temp_store_directory = ''")
 
+    def copy_to(self, path: Path) -> None:
+        """Write the whole database, as it is at one moment, into an empty private file: nobody who writes waits.
+
+        Raises ConfigError where it is damaged: a copy of that would push a good one out. CannotWrite.
+        """
+        free = shutil.disk_usage(path.parent).free
+        pages, octets = (self.conn.execute(f"pragma {what}").fetchone()[0] for what in ("page_count", "page_size"))
+        if free < pages * octets + BESIDE:
+            raise CannotWrite(
+                f"the disk is nearly full: {free / 1e6:,.1f} MB are free, and {pages * octets / 1e6:,.1f} are needed"
+                " for a copy of the database",
+                where=str(path.parent),
+                hint="free some space",
+            )
+        try:
+            if self.encrypted:
+                # under its own key, which nobody need know for that
+                self.conn.execute("vacuum into ?", (str(path),))
+            else:
+                with closing(sqlite3.connect(path, isolation_level=None)) as copy:
+                    # a copy that is not whole is thrown away
+                    copy.execute("pragma synchronous = off")
+                    self.conn.backup(copy)
+                    copy.execute("pragma journal_mode = delete")
+            self.conn.execute("attach ? as copy", (str(path),))
+            try:
+                (said,) = self.conn.execute("pragma copy.quick_check(1)").fetchone()
+            finally:
+                self.conn.execute("detach copy")
+        except sqlite3.DatabaseError as error:
+            raise translated(error, path) from error
+        if said != "ok":
+            raise damaged(self.path, " ".join(said.split()))
+
+    def bring_home(self) -> None:
+        """Let what was deleted be gone from the log beside the file too, unless somebody is reading it this moment."""
+        self.conn.execute("pragma busy_timeout = 1000")
+        self.conn.execute("pragma wal_checkpoint(truncate)").fetchone()
+        self.conn.execute(f"pragma busy_timeout = {int(BUSY_SECONDS * 1000)}")
+
     def want_room(self, rows: int) -> None:
         """Raises CannotWrite where the disk may not hold what it takes to move so many rows."""
         needed = BESIDE + min(rows * LOGGED, LOG_PAGES * 4096) + rows * KEPT
@@ -174,14 +216,21 @@ class Db:
                 hint="free some space; nothing was sent",
             )
 
+    def broken(self) -> str:
+        """What is wrong with the pages of the file, in SQLite's words; "" where nothing is. Ten seconds a gigabyte."""
+        try:
+            (said,) = self.conn.execute("pragma integrity_check(1)").fetchone()
+        except sqlite3.DatabaseError as error:
+            said = str(error)
+        return "" if said == "ok" else " ".join(said.split())
+
     def damage(self) -> str:
         """What in the file cannot be as we wrote it, in a few words; "" where nothing is found. Reads all of it."""
         from sqlite_utils import Database
 
         try:
-            (said,) = self.conn.execute("pragma integrity_check(1)").fetchone()
-            if said != "ok":
-                return " ".join(said.split())
+            if said := self.broken():
+                return said
             with closing(sqlite3.connect(":memory:")) as fresh:
                 fresh.executescript(";".join(SCHEMA.values()))
                 made = fresh.execute("select name, sql from sqlite_master").fetchall()
@@ -300,33 +349,47 @@ def left_behind(path: Path) -> list[Path]:
 
 
 class Found(NamedTuple):
-    """A file before it is opened: which it is, and how it begins ("": it is empty)."""
+    """A file before it is opened: which one it is."""
 
+    path: Path
     at: tuple[int, int]
-    beginning: bytes
 
     @property
     def plain(self) -> bool:
-        return self.beginning == PLAIN
+        """Whether anybody can read it. Asked before it is opened: to look into it would give up what locks we have."""
+        with self.path.open("rb") as file:
+            return file.read(len(PLAIN)) == PLAIN
 
 
 def private(path: Path, *, create: bool) -> Found:
-    """The file exists, is ours alone and is no link, before SQLite opens it."""
+    """The file exists, is ours alone and is no link, and so are those beside it, before SQLite opens them."""
+    if os.path.lexists(path.parent):
+        keep_folder(path.parent)
+        for beside in BESIDE_IT:
+            _kept(path.with_name(path.name + beside))
+        if not _kept(path) and create:
+            try:
+                os.close(create_private(path))
+            except CannotWrite:
+                # another process made it just now
+                if not _kept(path):
+                    raise
+    if (at := _at(path)) is None:
+        raise ConfigError("no database here yet", where=str(path), hint="import somebody first")
+    if not os.access(path, os.W_OK):
+        alone = os.statvfs(path).f_flag & os.ST_RDONLY
+        raise CannotWrite("read-only file system" if alone else "permission denied", where=str(path))
+    return Found(path, at)
+
+
+def _kept(path: Path) -> bool:
+    """Whether it is there, and ours alone; the second name that it has while it is put aside is ours too."""
+    second = path.with_name(path.name + GONE[0])
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | (os.O_CREAT if create else 0), 0o600)
-    except FileNotFoundError:
-        raise ConfigError("no database here yet", where=str(path), hint="import somebody first") from None
-    except OSError as error:
-        if path.is_symlink():
-            raise NotAllowed("is a symbolic link", where=str(path), hint="put the file itself there") from None
-        raise CannotWrite(error.strerror or str(error), where=str(path)) from None
-    try:
-        about = os.fstat(descriptor)
-        if stat.S_IMODE(about.st_mode) & 0o077:
-            os.fchmod(descriptor, 0o600)
-        return Found((about.st_dev, about.st_ino), os.read(descriptor, len(PLAIN)))
-    finally:
-        os.close(descriptor)
+        ours = 2 if second.samefile(path) else 1
+    except OSError:
+        ours = 1
+    return keep_private(path, names=ours)
 
 
 def _at(path: Path) -> tuple[int, int] | None:

@@ -47,6 +47,9 @@ DEEDS: Final[Mapping[str, str]] = {
     "mailing resolve": "So many deliveries in doubt were settled. `how`: accept, resend, or log (the relay's log; by"
     " where they went); `by`: settings, where safety.in_doubt says so.",
     "mailing believe": "Staff said that what came back of a mailing is true: so many `reports` were weighed again.",
+    "mailing forget": "Who got a mailing was forgotten, as settings have it: so many `deliveries`.",
+    "workspace restore": "The workspace came out of a backup that was `made` then; `mark`: it was known what was sent"
+    " since.",
     "database encrypt": "The database was encrypted.",
     "database rekey": "The database was encrypted under another key.",
     "database decrypt": "The database became plain text.",

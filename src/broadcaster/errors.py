@@ -7,6 +7,7 @@
     │   ├── LanguageError    65   not a language tag
     │   ├── SheetError       65   a file of people cannot be read
     │   ├── FilterError      65   a --where cannot be read, or speaks of what is not there
+    │   ├── ArchiveError     65   a backup cannot be read: damaged, not ours, or locked with another key
     │   ├── StatementError   65   a statement or layout cannot be read or compiled
     │   ├── CheckFailed      65   `check` found errors
     │   ├── NotFound         65   no such list, subscriber, statement or mailing
@@ -71,6 +72,10 @@ class FilterError(BadData):
         super().__init__(message, where=f"{source}:{place + 1}", hint=hint)
         self.text = text
         self.place = place
+
+
+class ArchiveError(BadData):
+    pass
 
 
 class StatementError(BadData):

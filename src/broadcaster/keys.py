@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from broadcaster.custody import create_private
 from broadcaster.errors import CannotWrite, ConfigError
 from broadcaster.relay import Secret
-from broadcaster.workspace import CONFIG, Workspace, create_private, read_private
+from broadcaster.workspace import CONFIG, Workspace, read_private
 
 # the name that a system keyring has our keys under
 SERVICE: Final = "broadcaster"

@@ -42,7 +42,7 @@ ATTEMPTS = (Event.ACCEPT, Event.DEFER, Event.REJECT, Event.LOSE)
 # One mailing by number, or some by statement and state: a table of some hundred rows at the most.
 _MAILINGS = (
     "select id, statement, state, digest, content, rule, left_out, audience, first, last, rehearsal, created, who,"
-    " due, due_words, expires, reason, changed from mailing"
+    " due, due_words, expires, reason, changed, forgotten from mailing"
     " where (?1 is null or id = ?1) and (?2 is null or statement = ?2)"
     " and (?3 = '[]' or state in (select value from json_each(?3))) order by id desc"
 )
@@ -99,6 +99,7 @@ class Ledger:
                 window=Window(row[13], row[14], row[15]),
                 reason=row[16],
                 changed=row[17],
+                forgotten=row[18],
                 tally=tally,
             )
         except (KeyError, TypeError, ValueError):
@@ -127,6 +128,22 @@ class Ledger:
     def state(self, number: int) -> m.State:
         """The state alone: asked before each lot."""
         return m.State(self._conn.execute("select state from mailing where id = ?", (number,)).fetchone()[0])
+
+    def remembered(self, number: int) -> Mailing:
+        """A mailing of which it is known who got it. Raises NotFound for one whose deliveries were forgotten."""
+        of = self.mailing(number)
+        if of.forgotten is not None:
+            raise NotFound(
+                f"who got mailing {number} is forgotten: only its figures are kept",
+                hint="[retention] deliveries says for how long it is known",
+            )
+        return of
+
+    def forgotten(self) -> list[int]:
+        """The mailings whose deliveries were forgotten, the newest first."""
+        return [
+            row[0] for row in self._conn.execute("select id from mailing where forgotten is not null order by 1 desc")
+        ]
 
     def touch(self, number: int, now: int) -> None:
         """Let the sender at work know that a mailing is to be gone on with."""

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from broadcaster.custody import open_private
 from broadcaster.errors import CannotWrite
 
 # somebody who only looks whether a sender is at work is in the way for some millionths of a second
@@ -27,13 +28,13 @@ class Lock:
         self._descriptor: int | None = None
 
     def take(self) -> bool:
-        """Whether the lock is ours now; waits for no sender. Raises CannotWrite when there can be no lock here."""
+        """Whether the lock is ours now; waits for no sender.
+
+        Raises CannotWrite when there can be no lock here, NotAllowed for a link.
+        """
         if self._descriptor is not None:
             return True
-        try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise CannotWrite((error.strerror or str(error)).lower(), where=str(self._path)) from None
+        descriptor = open_private(self._path, os.O_RDWR | os.O_CREAT)
         for left in reversed(range(GLANCES)):
             if self._locked(descriptor, fcntl.LOCK_EX):
                 self._descriptor = descriptor
@@ -48,11 +49,9 @@ class Lock:
         if self._descriptor is not None:
             return True
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = open_private(self._path, os.O_RDONLY)
         except FileNotFoundError:
             return False  # nobody ever sent from here
-        except OSError as error:
-            raise CannotWrite((error.strerror or str(error)).lower(), where=str(self._path)) from None
         free = self._locked(descriptor, fcntl.LOCK_SH)
         os.close(descriptor)
         return not free

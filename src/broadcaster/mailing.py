@@ -162,6 +162,7 @@ class Mailing:
     window: Window
     reason: str
     changed: int
+    forgotten: int | None = None  # since when its deliveries are forgotten: then the figures are all that is known
     tally: Mapping[delivery.State, int] = field(default_factory=dict)
 
     @property
@@ -192,6 +193,7 @@ class Mailing:
             "created": self.created,
             "by": self.who,
             "digest": self.digest,
+            "forgotten": self.forgotten,
             **{state.word: self.tally.get(state, 0) for state in delivery.State},
             "left_out": dict(self.left_out),
         }

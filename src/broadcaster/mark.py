@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from zlib import crc32
 
+from broadcaster.custody import open_private
 from broadcaster.db import Db
-from broadcaster.errors import CannotWrite, NotAllowed
+from broadcaster.errors import CannotWrite
 from broadcaster.mailing import Stamp, fingerprint
 
 # a record never crosses the sector of a disk, so the power cannot leave half of one
@@ -122,12 +122,45 @@ class Mark:
                     "update mark set delivery = max(delivery, ?), mailing = max(mailing, ?)", (delivery, number)
                 )
 
+    def suppose(self, now: int) -> list[Stamp]:
+        """Write of each mailing that is not over that all of it was sent. Where the file of a database that was lost is
+        lost too, nobody knows better: so this one finds out that it is older, as from the file itself.
+        """
+        rows = self._db.conn.execute(
+            "select mark.id, claims + 1, m.id, m.last, m.rehearsal, m.statement from mark, mailing m"
+            " where m.state not in (5, 6) and exists"
+            " (select 1 from tally where mailing = m.id and state in (0, 1, 2, 3) and number > 0) order by m.id"
+        ).fetchall()
+        stamps = [
+            Stamp(database, claims, number, last, now, bool(rehearsal), fingerprint(statement))
+            for database, claims, number, last, rehearsal, statement in rows
+        ]
+        for stamp in stamps:
+            self.write(stamp)
+        return stamps
+
+    def skip(self, deliveries: int, mailings: int) -> None:
+        """Leave out so many ids and numbers: a database that was lost may have given them."""
+        with self._db.atomic() as conn:
+            conn.execute(
+                "update mark set delivery = ? + max(delivery, coalesce((select max(last) from mailing), 0)),"
+                " mailing = ? + max(mailing, coalesce((select max(id) from mailing), 0))",
+                (deliveries, mailings),
+            )
+
+    def behind(self, marks: Marks) -> bool:
+        """Whether the file knows less than this database: it is another's, or an older copy."""
+        ours, claims = self._db.conn.execute("select id, claims from mark").fetchone()
+        heard = max((stamp.claims for stamp in marks.stamps if stamp.database == ours), default=0)
+        # whoever is killed between a claim and its record leaves the file one behind
+        return bool(heard < claims - 1 or (claims and not heard))
+
     # the file
 
     def read(self) -> Marks:
         """What it says. Raises NotAllowed for a link or what is no file, CannotWrite for one that cannot be read."""
         try:
-            descriptor = self._opened(os.O_RDONLY)
+            descriptor = open_private(self._path, os.O_RDONLY)
         except FileNotFoundError:
             return Marks()
         try:
@@ -149,7 +182,7 @@ class Mark:
     def open(self) -> None:
         """Make sure that it can be written, before anything is claimed. Raises NotAllowed, CannotWrite."""
         self.close()
-        self._descriptor = self._opened(os.O_RDWR | os.O_CREAT)
+        self._descriptor = open_private(self._path, os.O_RDWR | os.O_CREAT)
         self._put(HEAD, 0)
 
     def write(self, stamp: Stamp) -> None:
@@ -172,26 +205,6 @@ class Mark:
             raise self._failed(error) from None
         if written != len(record):
             raise CannotWrite("the disk is full", where=str(self._path), hint="free some space; nothing was half done")
-
-    def _opened(self, flags: int) -> int:
-        try:
-            # O_NONBLOCK: a pipe of that name must not hold us up
-            descriptor = os.open(self._path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            if self._path.is_symlink():
-                raise NotAllowed(
-                    "is a symbolic link", where=str(self._path), hint="put the file itself there, or remove the link"
-                ) from None
-            raise self._failed(error) from None
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(descriptor)
-            raise NotAllowed("is no file", where=str(self._path), hint="move it away")
-        if stat.S_IMODE(found.st_mode) & 0o077:
-            os.fchmod(descriptor, 0o600)
-        return descriptor
 
     def _failed(self, error: OSError) -> CannotWrite:
         return CannotWrite((error.strerror or str(error)).lower(), where=str(self._path))

@@ -110,8 +110,9 @@ class Reader:
 def _started(seconds: float) -> subprocess.Popen[bytes]:
     # of the environment only what is needed: it may hold the relay's password
     env = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PATH": os.environ.get("PATH", "")}
+    # -P: an email.py in the folder that somebody happens to be in is not the library
     child = subprocess.Popen(
-        [sys.executable, "-m", "broadcaster.reader", str(seconds)],
+        [sys.executable, "-P", "-m", "broadcaster.reader", str(seconds)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

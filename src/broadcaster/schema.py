@@ -338,4 +338,10 @@ SCHEMA: Final[dict[str, str]] = {
             when old.id > (select coalesce(max(id), 0) from consent)
             begin update import set consents = old.id - 1 where consents >= old.id; end;
     """,
+    "retention": """
+        -- since when the deliveries of a mailing are being forgotten: its figures and its text stay
+        alter table mailing add column forgotten integer;
+        -- what nobody encloses any more is looked for by it
+        create index enclosure_by_digest on enclosure(digest);
+    """,
 }

@@ -10,13 +10,14 @@ import os
 import posixpath
 import stat
 import unicodedata
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-from broadcaster.errors import CannotWrite, ConfigError, NotAllowed, NotFound, RelayUnavailable, StatementError
+from broadcaster.custody import refuse_shared
+from broadcaster.errors import ConfigError, NotAllowed, NotFound, RelayUnavailable, StatementError
 
 if TYPE_CHECKING:
     from broadcaster.config import Config
@@ -52,13 +53,26 @@ class Workspace:
         return self.root / "subscribers" / "collect.lock"
 
     @property
+    def keeping(self) -> Path:
+        """The lock of whoever makes a backup."""
+        return self.root / "subscribers" / "backup.lock"
+
+    @property
+    def copy(self) -> Path:
+        """Where the database is copied to while a backup is made."""
+        return self.root / "subscribers" / "backup.db"
+
+    @property
     def mark(self) -> Path:
         return self.root / "subscribers" / "ledger.mark"
 
     def config(self) -> Config:
-        """The configuration, every key of it checked. Raises ConfigError."""
+        """The configuration, every key of it checked. Raises ConfigError, NotAllowed where others may write it."""
         from broadcaster import config
 
+        # whoever writes here can have any command run as us: password_command is one
+        for place in (self.root, self.root / CONFIG, self.root / "templates", self.root / "statements"):
+            refuse_shared(place)
         return config.parse(_text(self.root / CONFIG, ConfigError, CONFIG), file=CONFIG)
 
     def key(self) -> bytes:
@@ -299,50 +313,6 @@ def refuse_elsewhere(root: Path) -> None:
             where=str(root),
             hint="take a folder on this machine's own disk: two copies of a database mail everyone twice",
         )
-
-
-def create_private(path: Path) -> int:
-    """Create a file that only we can read, from its first instant; the descriptor is open for writing.
-
-    Raises CannotWrite when something is there already: nothing is overwritten and no link is followed.
-    """
-    try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except FileExistsError:
-        if path.is_symlink() or path.is_file() or path.is_dir():
-            raise CannotWrite("is there already", where=str(path), hint="name another file") from None
-        raise CannotWrite(
-            "is a pipe or a device", where=str(path), hint="name a new file, or - where that is allowed"
-        ) from None
-    except OSError as error:
-        raise CannotWrite((error.strerror or str(error)).lower(), where=str(path)) from None
-
-
-@contextmanager
-def private_file(path: Path) -> Iterator[BinaryIO]:
-    """A new file that only we can read, and that is whole when it is there: half a list of people looks like all of it.
-
-    Until then its name is taken by an empty one, and what is written lies in NAME.part. An error takes both away.
-    Raises CannotWrite when one of them is there already, or the disk fails.
-    """
-    part = path.with_name(f"{path.name}.part")
-    os.close(create_private(path))
-    try:
-        descriptor = create_private(part)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(descriptor)
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    except BaseException as error:
-        path.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise CannotWrite((error.strerror or str(error)).lower(), where=str(path)) from None
-        raise
 
 
 def read_private(path: Path, name: str, *, missing: str, hint: str) -> bytes:

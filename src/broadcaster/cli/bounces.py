@@ -61,8 +61,8 @@ def bounces(
     """
     if as_csv and as_json:
         raise click.UsageError("--json or --csv: take one of them")
-    if mailing is not None:
-        house.ledger.mailing(mailing)
+    if mailing is not None and house.ledger.mailing(mailing).forgotten is not None:
+        say(f"whose mail of mailing {mailing} came back is forgotten: why, and how often, is kept")
     wanted = _wanted(house, mailing, since, domain, kind, reason, effect)
     rows = house.bounces.log(wanted)
     if as_json:

@@ -6,16 +6,16 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from broadcaster.cli.say import clean, dry_run_option, dump, json_option, out, say
-from broadcaster.errors import BroadcasterError, CannotWrite
+from broadcaster.errors import CannotWrite
 
 SAMPLE = "clean-water"
 IGNORED = """\
+/backups/
 /outbox/
 /returns/
 /statements/*/private/
@@ -77,11 +77,12 @@ def init(ctx: click.Context, directory: Path | None, dry_run: bool, as_json: boo
         go = "" if place.resolve() == Path.cwd() else f"cd {clean(place)} && "
         say(f"A workspace is in {clean(place.resolve())}. Its README.md tells the first steps:")
         say(f"  {go}broadcaster lists create supporters")
-        say("Keep subscribers/secret.key and the database in your backups.")
+        say("`broadcaster backup` keeps all of it, with people and keys, in one file.")
 
 
 def made(place: Path, *, dry_run: bool = False) -> list[str]:
     """Make a workspace, whole or not at all; the files that are in it. Raises CannotWrite, NotAllowed."""
+    from broadcaster.custody import staged
     from broadcaster.workspace import refuse_elsewhere
 
     try:
@@ -125,18 +126,17 @@ def _contents() -> Iterator[tuple[str, Path]]:
 
 
 def _fill(folder: Path) -> None:
+    from broadcaster.custody import create_private, make_folder, write_private
     from broadcaster.links import KEY_OCTETS
-    from broadcaster.workspace import create_private
 
-    (folder / "subscribers").mkdir(mode=0o700)
     for name, source in _contents():
         target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-    (folder / ".gitignore").write_text(IGNORED, "utf-8")
-    (folder / "README.md").write_text(README, "utf-8")
-    for path in (folder / "subscribers").iterdir():
-        path.chmod(0o600)
+        make_folder(target.parent)
+        # as nobody else's: who wants others to read a layout may say so
+        with source.open("rb") as original, os.fdopen(create_private(target), "wb") as copy:
+            shutil.copyfileobj(original, copy)
+    write_private(folder / ".gitignore", IGNORED.encode())
+    write_private(folder / "README.md", README.encode())
     with os.fdopen(create_private(folder / "subscribers" / "secret.key"), "wb") as key:
         key.write(secrets.token_bytes(KEY_OCTETS))
         key.flush()
@@ -153,42 +153,3 @@ def _keep_what_is_there(root: Path, folder: Path) -> None:
         lacking = [line for line in IGNORED.splitlines() if line not in lines.splitlines()]
         with (root / ".gitignore").open("a", encoding="utf-8") as file:
             file.write(("" if lines.endswith("\n") or not lines else "\n") + "".join(f"{line}\n" for line in lacking))
-
-
-@contextmanager
-def staged(parent: Path) -> Iterator[Path]:
-    """A folder whose entries appear in `parent` when the block ends well, and else not at all. Raises CannotWrite."""
-    before = next(folder for folder in (parent, *parent.parents) if folder.exists())
-    draft = parent / f".broadcaster-{secrets.token_hex(6)}"
-    moved: list[Path] = []
-    try:
-        draft.mkdir(mode=0o700, parents=True)
-        yield draft
-        # the settings come last: until they are there it is no workspace
-        for entry in sorted(draft.iterdir(), key=lambda path: path.name == "broadcaster.toml"):
-            target = parent / entry.name
-            if os.path.lexists(target):
-                raise CannotWrite("is there already", where=str(target))
-            entry.rename(target)
-            moved.append(target)
-    except BaseException as error:
-        for target in moved:
-            shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
-        shutil.rmtree(draft, ignore_errors=True)
-        _unmake(parent, before)
-        if isinstance(error, OSError) and not isinstance(error, BroadcasterError):
-            words = (error.strerror or str(error)).lower()
-            raise CannotWrite(words, where=str(parent), hint="nothing was made") from None
-        raise
-    draft.rmdir()
-
-
-def _unmake(parent: Path, before: Path) -> None:
-    """Take the folders away that were made for nothing."""
-    for folder in (parent, *parent.parents):
-        if folder == before:
-            return
-        try:
-            folder.rmdir()
-        except OSError:
-            return

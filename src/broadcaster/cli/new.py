@@ -76,7 +76,7 @@ def new(house: House, slug: str, languages: tuple[str, ...], layout: str | None,
     Exit statuses: 0 made, 65 not a name, 73 it is there already or cannot be written.
     """
     from broadcaster import language as tags
-    from broadcaster.cli.init import staged
+    from broadcaster.custody import make_folder, staged, write_private
     from broadcaster.draft import draft
 
     name = slug_of(slug)
@@ -94,11 +94,11 @@ def new(house: House, slug: str, languages: tuple[str, ...], layout: str | None,
         if layouts:
             with staged(house.workspace.root / "templates") as folder:
                 for file, text in layouts.items():
-                    (folder / file).write_text(text, "utf-8")
+                    write_private(folder / file, text.encode())
         with staged(statements) as folder:
-            (folder / name).mkdir()
+            make_folder(folder / name)
             for file, content in files.items():
-                (folder / name / file).write_bytes(content)
+                write_private(folder / name / file, content)
     paths = [*(f"templates/{file}" for file in layouts), *(str(Path("statements") / name / file) for file in files)]
     if as_json:
         dump({"statement": name, "files": paths})

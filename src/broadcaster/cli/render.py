@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ import click
 
 from broadcaster.cli.house import House
 from broadcaster.cli.say import clean, dry_run_option, dump, json_option, out, say
+from broadcaster.custody import write_private
 from broadcaster.errors import BadData, CannotWrite, CheckFailed, NotFound
 
 if TYPE_CHECKING:
@@ -152,11 +153,12 @@ def write(folder: Path, files: Mapping[str, bytes]) -> None:
     Raises CannotWrite.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        # it may be one person's copy
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, content in files.items():
-            draft = folder / f".{name}.{os.getpid()}"
+            draft = folder / f".{name}.{secrets.token_hex(6)}"
             try:
-                draft.write_bytes(content)
+                write_private(draft, content)
                 draft.replace(folder / name)
             finally:
                 draft.unlink(missing_ok=True)

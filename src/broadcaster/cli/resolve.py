@@ -92,7 +92,7 @@ def resolve(
         raise Unanswered("standard input is the log, so nobody can be asked", hint="add --yes, or --dry-run to look")
     with tried(house.db, dry_run=dry_run):
         catch_up(house)
-        of = house.ledger.mailing(mailing)
+        of = house.ledger.remembered(mailing)
         doubtful = settling.named(house.ledger, house.roster, of.id, addresses)
     if not doubtful:
         say(f"mailing {of.id} has nothing in doubt")

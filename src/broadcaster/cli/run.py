@@ -14,6 +14,9 @@ from broadcaster.errors import BroadcasterError, Interrupted, MailboxUnavailable
 LONGEST: Final = 60.0
 # a mailbox may be away for so long before somebody is told (seconds)
 AWAY: Final = 3600
+# how often it is looked whether there is anything to forget (seconds), and how many deliveries at once
+DAY: Final = 86_400
+SOME: Final = 200_000
 
 
 @click.command()
@@ -24,8 +27,8 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
     """Send what is due, retry what waits, collect what came back: for cron.
 
     Reads the mailboxes of [returns], starts mailings whose time has come (or holds them when it is too late), goes on
-    with those that were interrupted, tries deferred deliveries again. Does nothing twice, may overlap, and says nothing
-    when there is nothing to say.
+    with those that were interrupted, tries deferred deliveries again, and forgets what [retention] no longer keeps.
+    Does nothing twice, may overlap, and says nothing when there is nothing to say.
 
     \b
     Examples:
@@ -55,6 +58,7 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
     house.ledger.saw("run", house.now)
     # first: who has left meanwhile must not get what is due now
     collected, trouble = _collect(house)
+    _forget(house)
     broadcast.start_ripe(house.ledger, house.config, house.now)
     due = broadcast.begun(house.ledger, house.config, house.now)
     if due:
@@ -65,6 +69,17 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
             dump({"mailings": [], **collected})
     if trouble is not None:
         raise trouble
+
+
+def _forget(house: House) -> None:
+    """Once a day, and a little at a time: what is due must not wait."""
+    from broadcaster import lapsing
+    from broadcaster.oblivion import Oblivion
+
+    if (house.ledger.seen("forget") or 0) > house.now - DAY:
+        return
+    if lapsing.lapse(Oblivion(house.db), house.bounces, house.config, house.now, most=SOME).whole:
+        house.ledger.saw("forget", house.now)
 
 
 def _collect(house: House) -> tuple[dict[str, Any], BroadcasterError | None]:

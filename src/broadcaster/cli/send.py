@@ -157,6 +157,12 @@ def _found_or_made(
             " knows nothing of it: it was restored from an older copy",
             hint="--again makes a new mailing to everyone",
         )
+    if not again and not config.rehearsal and (made := broadcast.perhaps_sent(ledger, slug)):
+        raise NotAllowed(
+            f"this workspace was restored from a backup of {moment(made, config.time.zone)}, and {slug} may have been"
+            " sent since",
+            hint="where it was not, --again makes a new mailing to everyone: docs/backup.md tells how to find out",
+        )
     return _made(house, wanted or ordered(house, asked), force, yes=yes, dry_run=dry_run)
 
 

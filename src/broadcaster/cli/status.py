@@ -70,7 +70,7 @@ def status(
             raise click.UsageError("--deliveries needs a mailing's number")
         _going_on(house, as_json=as_json)
         return
-    of = house.ledger.mailing(mailing)
+    of = house.ledger.remembered(mailing) if deliveries else house.ledger.mailing(mailing)
     if deliveries:
         _deliveries(house, of, _state(only), as_json=as_json)
     elif as_json:
@@ -145,6 +145,8 @@ def _told(house: House, of: Mailing) -> None:
         out("  left out: " + ", ".join(f"{reason} {number:,}" for reason, number in of.left_out.items()))
     for each in _slowed(house) if of.state.word == "sending" else ():
         out(f"  {_slow_words(each, house.now, zone)}")
+    if of.forgotten is not None:
+        out(f"  who got it is forgotten since {moment(of.forgotten, zone)}: these figures are all that is kept")
     if hint := _next_step(house, of):
         out(f"  next: {hint}")
 

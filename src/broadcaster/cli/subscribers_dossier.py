@@ -61,7 +61,7 @@ def dossier(house: House, address: str, output: Path | None, as_json: bool) -> N
             for line in _legible(house, told, consents):
                 out(line)
         return
-    from broadcaster.workspace import create_private
+    from broadcaster.custody import create_private
 
     with os.fdopen(create_private(output), "w", encoding="utf-8") as file:
         if as_json:

@@ -98,7 +98,7 @@ def _promised(name: str) -> str:
 
 def _into(house: House, path: Path, order: _Order) -> int:
     """A new file; how many people are in it. Raises CannotWrite for what is there already."""
-    from broadcaster.workspace import private_file
+    from broadcaster.custody import private_file
 
     # the log has its line before the file has its name
     with private_file(path) as file, _noted(house, order) as people:

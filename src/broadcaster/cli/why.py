@@ -8,7 +8,7 @@ import click
 
 from broadcaster.cli.house import House
 from broadcaster.cli.people import mailbox_of, record, shown
-from broadcaster.cli.say import clean, dump, json_option, moment, out, table
+from broadcaster.cli.say import clean, count, dump, json_option, moment, out, table
 
 if TYPE_CHECKING:
     from broadcaster.address import Address
@@ -43,7 +43,7 @@ def why(house: House, address: str, as_json: bool) -> None:
     reason = _reason(house, wanted, of, barred, erased)
     if as_json:
         told = {"address": str(wanted), "why": reason, **_told(house, of, barred), "erased": erased}
-        dump({**told, "returned": _returned(house, wanted)})
+        dump({**told, "returned": _returned(house, wanted), "forgotten": house.ledger.forgotten()})
         return
     out(f"{clean(wanted.shown)} {clean(reason)}")
     if of is not None:
@@ -133,8 +133,11 @@ def _person(house: House, of: Subscriber) -> None:
     for line in record(house.roster.consents(of), zone):
         out(f"  {line}")
     history = house.ledger.history(of.id)
+    if forgotten := house.ledger.forgotten():
+        known = count(len(forgotten), "older mailing")
+        out(f"  whether they got {known} (up to {forgotten[0]}) is forgotten: see [retention]")
     if not history:
-        out("  nothing has been sent to them yet")
+        out("  nothing has been sent to them yet" if not forgotten else "  nothing else has been sent to them yet")
         return
     out()
     table(

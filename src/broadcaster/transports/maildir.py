@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from broadcaster.custody import create_private, make_folder
 from broadcaster.delivery import Answer, Envelope, Reply, Stage
 from broadcaster.errors import CannotWrite
 from broadcaster.transports import Hand
@@ -25,13 +26,10 @@ class MaildirTransport:
         self._ready = False
 
     async def open(self) -> Answer | None:
-        """Make the folders. Raises CannotWrite."""
+        """Make the folders. Raises CannotWrite, and NotAllowed for a link or one that others may write into."""
         if not self._ready:
-            try:
-                for folder in (self._path, *(self._path / name for name in ("tmp", "new", "cur"))):
-                    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            except OSError as error:
-                raise _cannot(self._path, error) from error
+            for folder in (self._path, *(self._path / name for name in ("tmp", "new", "cur"))):
+                make_folder(folder)
             self._ready = True
         return None
 
@@ -58,8 +56,7 @@ class MaildirTransport:
 
 def _write(path: Path, content: bytes) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(create_private(path), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
