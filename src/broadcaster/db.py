@@ -171,10 +171,12 @@ class Db:
         Raises ConfigError where it is damaged: a copy of that would push a good one out. CannotWrite.
         """
         free = shutil.disk_usage(path.parent).free
-        pages, octets = (self.conn.execute(f"pragma {what}").fetchone()[0] for what in ("page_count", "page_size"))
-        if free < pages * octets + BESIDE:
+        # SQLCipher tells the size of a page as text
+        needed = int(self.conn.execute("pragma page_count").fetchone()[0])
+        needed *= int(self.conn.execute("pragma page_size").fetchone()[0])
+        if free < needed + BESIDE:
             raise CannotWrite(
-                f"the disk is nearly full: {free / 1e6:,.1f} MB are free, and {pages * octets / 1e6:,.1f} are needed"
+                f"the disk is nearly full: {free / 1e6:,.1f} MB are free, and {needed / 1e6:,.1f} are needed"
                 " for a copy of the database",
                 where=str(path.parent),
                 hint="free some space",
