@@ -104,7 +104,8 @@ async def test_a_destination_gets_what_it_bears_and_the_others_do_not_wait(shop:
         await worked(turn(shop), number)
         assert shop.tally(number) == {"accepted": 360}
         big, small = times(lab, BIG), times(lab, "small.example")
-        assert most_in_a_second(big) <= 20
+        # counted where they arrive: one that was on its way may come a moment late where the machine is busy
+        assert most_in_a_second(big) <= 20 + 1
         assert 59 / (big[-1] - big[0]) >= 20 * 0.95
         assert small[-1] - big[0] < (big[-1] - big[0]) / 2
 
