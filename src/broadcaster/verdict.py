@@ -11,6 +11,7 @@ import re
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from broadcaster import delivery
 from broadcaster.notice import Action
 from broadcaster.wording import ABOUT_US, LISTS, LOCAL, PROVIDERS, STRONG, TEXTS, Phrase, folded
 
@@ -144,6 +145,22 @@ def read(text: str, stage: Stage = Stage.NONE) -> Words:
         coded[2] if coded else enhanced[0] if enhanced else "",
         stage or staged(low),
     )
+
+
+def replied(code: int, reply: str, stage: delivery.Stage | None) -> Verdict:
+    """Why a relay of ours refused, or put off. `stage`: how far we were with it, where that is known."""
+    if stage is None:
+        return judge(read(f"{code} {reply}"))
+    return judge(read(f"{code} {reply}", _HEARD.get(stage, Stage.CONNECT)))
+
+
+# where a relay's reply came, as the words of reports have it
+_HEARD: Final = {
+    delivery.Stage.RCPT: Stage.RCPT,
+    delivery.Stage.DATA: Stage.DATA,
+    delivery.Stage.DOT: Stage.DATA,
+    delivery.Stage.MAIL: Stage.MAIL,
+}
 
 
 def staged(text: str) -> Stage:

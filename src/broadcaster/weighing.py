@@ -50,14 +50,6 @@ _TOKEN: Final = re.compile(r"(?<![A-Za-z2-7])[A-Za-z2-7]{26,39}(?![A-Za-z2-7])")
 _TEXTS, _LETTERS = 50, 1000
 LOT: Final = 500
 
-# where a relay's reply came, as the words of reports have it
-_STAGES: Final = {
-    Stage.RCPT: verdict.Stage.RCPT,
-    Stage.DATA: verdict.Stage.DATA,
-    Stage.DOT: verdict.Stage.DATA,
-    Stage.MAIL: verdict.Stage.MAIL,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Scales:
@@ -347,7 +339,7 @@ def _weighed(scales: Scales, each: Refusal, *, believed: bool) -> Entry | None:
     if person is None:
         return None
     stage = Stage(each.stage)
-    said = verdict.judge(verdict.read(f"{each.code} {each.reply}", _STAGES.get(stage, verdict.Stage.CONNECT)))
+    said = verdict.replied(each.code, each.reply, stage)
     kind = REASONS[said.reason].kind if said.reason in REASONS else Kind.UNKNOWN
     words = f"{each.code} {each.reply}"
     notice = Notice(kind, Action.FAILED, person.address, (), said.status, said.reason, words[:500])
