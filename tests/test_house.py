@@ -9,11 +9,11 @@ from pathlib import Path
 import broadcaster
 
 HOUSE = Path(broadcaster.__file__).parent
-HANDS = {"custody", "db", "roster", "gathering", "census", "enrolment", "probe", "intake", "ledger", "mark", "doubts"}
-HANDS |= {"workspace", "lock", "transports", "engines", "inbox", "reader", "bounces", "audit", "vault"}
-HANDS |= {"segments", "oblivion", "dossier", "erasure", "remains", "transcript", "undoing", "advice"}
+HANDS = {"custody", "db", "roster", "gathering", "census", "enrolment", "probe", "intake", "ledger", "mark"}
+HANDS |= {"doubts", "workspace", "lock", "transports", "engines", "inbox", "reader", "bounces", "audit", "vault"}
+HANDS |= {"segments", "oblivion", "dossier", "erasure", "remains", "transcript", "undoing", "advice", "counting"}
 STORY = {"courier", "press", "sealing", "flows", "lots", "fence", "sending", "settling", "weighing", "collecting"}
-STORY |= {"broadcast", "choosing", "forgetting", "keys", "encryption", "keeping", "lapsing"}
+STORY |= {"broadcast", "choosing", "forgetting", "keys", "encryption", "keeping", "lapsing", "reporting"}
 VOICE = {"cli", "__main__"}
 FAMILIES = {"transports", "engines", "inbox"}
 HOMES = {
@@ -32,6 +32,7 @@ HOMES = {
     "imaplib": {"inbox"},
     "pyrage": {"vault"},
     "uvloop": {"cli"},
+    "drawsvg": {"drawing"},
 }
 # what a worker of a fleet needs: no database, no layouts
 WORKER = ("courier", "message", "delivery", "transports")

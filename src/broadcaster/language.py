@@ -156,6 +156,32 @@ def date(value: datetime.date, tag: str) -> str:
     return digits(format_date(value, "long", locale(tag)), tag)
 
 
+def moment(value: datetime.datetime, tag: str) -> str:
+    """Day and time of a wall clock, as the language writes them, with its digits."""
+    from babel.dates import format_date, format_time, get_datetime_format
+
+    here = locale(tag)
+    day, time = format_date(value, "medium", here), format_time(value, "short", locale=here)
+    both = str(get_datetime_format("medium", here)).replace("'", "")
+    return digits(both.replace("{1}", day).replace("{0}", time), tag)
+
+
+def duration(number: int, unit: str, tag: str) -> str:
+    """So many of a unit ("day", "hour", "minute" or "second"), as the language says it."""
+    from babel.units import format_unit
+
+    return digits(format_unit(number, f"duration-{unit}", "short", locale=locale(tag)), tag)
+
+
+def percent(value: float, tag: str, decimals: int) -> str:
+    """A share of 1 in hundredths, as the language writes it."""
+    from babel.numbers import format_percent
+
+    here = locale(tag)
+    pattern = here.percent_formats[None].pattern.replace("#,##0", f"#,##0.{'0' * decimals}" if decimals else "#,##0")
+    return digits(format_percent(value, pattern, here, numbering_system="default"), tag)
+
+
 def number(value: int | float, tag: str) -> str:
     """A number with the language's digits, grouping and decimal sign."""
     from babel.numbers import format_decimal

@@ -198,7 +198,7 @@ class Progress:
             return
         self._next = now + self._every
         if self._terminal:
-            say("\r\x1b[2K" + line()[: _columns() - 1], nl=False)
+            say("\r\x1b[2K" + line()[: columns() - 1], nl=False)
             self._drawn = True
         elif not last:
             say(line())
@@ -216,7 +216,8 @@ def bar(part: float, columns: int = 24) -> str:
     return "█" * full + "░" * (columns - full)
 
 
-def _columns() -> int:
+def columns() -> int:
+    """How wide the terminal is."""
     import shutil
 
     return shutil.get_terminal_size((100, 24)).columns
