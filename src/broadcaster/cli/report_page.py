@@ -82,8 +82,9 @@ figure{{margin:0 0 1rem}}
 footer{{margin-top:2.5rem;padding-top:.75rem;border-top:1px solid var(--rule)}}
 @media (max-width:34rem){{table{{font-size:.875rem}}th,td{{padding:.35rem .3rem}}tbody th{{min-width:7rem}}}}
 @media print{{:root{{color-scheme:light;{_DAY}}}
-html{{font-size:10.5pt}}body{{max-width:none;padding:0}}figure,.table,tr,dl div{{break-inside:avoid}}
-h2{{break-after:avoid}}section{{margin-top:1.5rem}}.table{{overflow:visible}}
+html{{font-size:10pt}}body{{max-width:none;padding:0}}th,td{{padding-block:.2rem}}svg.columns{{height:7rem}}
+figure,.table,tr,dl div{{break-inside:avoid}}
+h2{{break-after:avoid}}section{{margin-top:1.25rem}}.table{{overflow:visible}}
 svg,.rehearsal{{-webkit-print-color-adjust:exact;print-color-adjust:exact}}@page{{margin:16mm}}}}
 """
 
