@@ -81,6 +81,7 @@ ROWS: Mapping[str, Sequence[str]] = {
     "send": ("send 1 --yes", "send june --list news --again --yes --json", "send 2 --yes", "send broken --list news"),
     "mailings": ("mailings", "mailings --json"),
     "status": ("status", "status 2 --json", "status 2 --deliveries", "status 2 --deliveries --json", "status 7"),
+    "report": ("report 2", "report 2 --json", "report 2 -o {new}", "report 7"),
     "pause": ("pause 2", "pause 7"),
     "resume": ("resume 2", "resume 7"),
     "cancel": ("cancel 2 --yes", "cancel 2"),

@@ -104,7 +104,7 @@ def _write(house: House, made: Report, file: Path, *, dry_run: bool) -> None:
     if dry_run:
         say(f"would write {clean(file)}")
         return
-    from broadcaster.workspace import private_file
+    from broadcaster.custody import private_file
 
     with private_file(file) as stream:
         stream.write(text.encode())
