@@ -409,7 +409,9 @@ def test_of_twenty_senders_that_start_at_once_one_sends(born: Nursery, tmp_path:
             assert set(ended) <= {0, 75, 77}, [sender.words for sender in senders]
             assert here.audit(lab.addresses()).counted == {"accepted": 30}
             handed = [sender.words for sender in senders if sender.wait() == 75]
-            assert all(re.search(r"another process is sending .*process \d+", words) for words in handed)
+            assert all("another process is sending from this workspace" in words for words in handed)
+            # who came in the very moment of the taking over finds no name yet
+            assert not handed or any(re.search(r"sending .*process \d+", words) for words in handed)
 
 
 def test_a_number_of_a_process_that_is_used_again_holds_up_nobody(tmp_path: Path) -> None:
