@@ -153,6 +153,8 @@ def _described(details: Mapping[str, Any]) -> str:
     for name, value in details.items():
         if value is True:
             words.append(name)
+        elif isinstance(value, dict):
+            words.append(f"{name} {' '.join(f'{each}={number}' for each, number in value.items())}" if value else "")
         elif isinstance(value, list):
             words.append(f"{name} {' '.join(map(str, value))}" if value else "")
         elif isinstance(value, int):
