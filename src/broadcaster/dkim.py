@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from broadcaster.errors import ConfigError
+from broadcaster.taglist import tags
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -86,6 +87,38 @@ class Key:
     def sign(self, octets: bytes) -> bytes:
         """The signature of these octets (rsa-sha256)."""
         return self._key.sign(octets, *self._way)
+
+    @property
+    def public(self) -> tuple[str, str]:
+        """What belongs behind p= in the DNS: the public key as base64, and its older form, which verifiers read too."""
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+        key = self._key.public_key()
+        forms = (key.public_bytes(Encoding.DER, of) for of in (PublicFormat.SubjectPublicKeyInfo, PublicFormat.PKCS1))
+        first, second = (b2a_base64(octets, newline=False).decode("ascii") for octets in forms)
+        return first, second
+
+
+def flaws(text: str, key: Key) -> list[str]:
+    """What keeps a text in the DNS from vouching for a key, each a word: none, revoked, type, hash, service, differs.
+
+    `testing` is the one that keeps nobody from it (RFC 6376 §3.6.1).
+    """
+    found = tags(text)
+    if found is None or found.get("v", "DKIM1") != "DKIM1" or "p" not in found:
+        return ["none"]
+    published = "".join(found["p"].split())
+    if not published:
+        return ["revoked"]
+    words = ["type"] if found.get("k", "rsa") != "rsa" else []
+    words += ["hash"] if "h" in found and "sha256" not in _choices(found["h"]) else []
+    words += ["service"] if "s" in found and not {"*", "email"}.intersection(_choices(found["s"])) else []
+    words += ["differs"] if not words and published.rstrip("=") not in (each.rstrip("=") for each in key.public) else []
+    return words + (["testing"] if "y" in _choices(found.get("t", "")) else [])
+
+
+def _choices(value: str) -> list[str]:
+    return [each.strip().lower() for each in value.split(":")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -539,6 +539,14 @@ class Ledger:
         with self.db.atomic() as conn:
             conn.execute("insert or replace into seen values (?, ?)", (what, at))
 
+    def latest(self) -> int:
+        """The last moment at which anything was written down; 0: never."""
+        rows = self._conn.execute(
+            "select max(at) from seen union all select at from (select at from audit order by id desc limit 1)"
+            " union all select max(claimed_at) from mailing"
+        )
+        return max((row[0] or 0 for row in rows), default=0)
+
     def seen(self, what: str) -> int | None:
         """When something was last noted (epoch seconds)."""
         row = self._conn.execute("select at from seen where what = ?", (what,)).fetchone()

@@ -89,6 +89,25 @@ def probe(
     return dict(answers)
 
 
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What was answered to a POST: a status, where it leads on, its Date; or why there was no answer."""
+
+    status: int = 0
+    elsewhere: str = ""
+    date: str = ""
+    why: str = ""
+
+
+def post(link: str, body: str, *, patience: float = PATIENCE) -> Posted:
+    """Post a form to an address of ours, and follow nothing. Never raises."""
+    try:
+        answer = _spoken(link, "POST", lambda _: True, patience, body)
+    except (OSError, http.client.HTTPException, ValueError, _Unreachable) as error:
+        return Posted(why=_why(error).why)
+    return Posted(answer.status, _utf8(answer.getheader("Location") or ""), answer.getheader("Date") or "")
+
+
 def _asked(link: str, allowed: Callable[[str], bool], patience: float, until: float) -> Answer:
     try:
         for _ in range(_REDIRECTS + 1):
@@ -98,20 +117,22 @@ def _asked(link: str, allowed: Callable[[str], bool], patience: float, until: fl
             if not (300 <= status < 400 and elsewhere):
                 return _told(status)
             link = urljoin(link, elsewhere)
-    except _Unreachable as error:
-        return error.answer
-    except ssl.SSLCertVerificationError as error:
-        return Answer(f"its certificate is not trusted: {error.verify_message}")
-    except TimeoutError:
-        return Answer("no answer in time")
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return Answer(_said(error))
+    except (OSError, http.client.HTTPException, ValueError, _Unreachable) as error:
+        return _why(error)
     return Answer(f"it leads on more than {_REDIRECTS} times")
+
+
+def _why(error: Exception) -> Answer:
+    return error.answer if isinstance(error, _Unreachable) else Answer(_said(error))
 
 
 def _said(error: Exception) -> str:
     """What went wrong, in words that need no protocol."""
     match error:
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not trusted: {error.verify_message}"
+        case TimeoutError():
+            return "no answer in time"
         case http.client.RemoteDisconnected() | ConnectionError():
             return (
                 "no answer: the server hung up" if not isinstance(error, ConnectionRefusedError) else "nobody is there"
@@ -132,7 +153,15 @@ def _told(status: int) -> Answer:
 
 
 def _status(link: str, verb: str, allowed: Callable[[str], bool], patience: float) -> tuple[int, str]:
-    """The status of one answer, and where it sends us. The connection goes to the address that was looked at."""
+    """The status of one answer, and where it sends us."""
+    answer = _spoken(link, verb, allowed, patience)
+    return answer.status, _utf8(answer.getheader("Location") or "")
+
+
+def _spoken(
+    link: str, verb: str, allowed: Callable[[str], bool], patience: float, body: str | None = None
+) -> http.client.HTTPResponse:
+    """The head of one answer. The connection goes to the address that was looked at."""
     if patience <= 0:
         raise TimeoutError
     parts = urlsplit(link)
@@ -153,9 +182,11 @@ def _status(link: str, verb: str, allowed: Callable[[str], bool], patience: floa
         connection = http.client.HTTPConnection(host, port, timeout=patience)
         connection.sock = raw
         path = quote(parts.path or "/", safe=_QUERY) + ("?" + quote(parts.query, safe=_QUERY) if parts.query else "")
-        connection.request(verb, path, headers={"User-Agent": _AGENT, "Accept": "*/*", "Connection": "close"})
-        answer = connection.getresponse()
-        return answer.status, _utf8(answer.getheader("Location") or "")
+        headers = {"User-Agent": _AGENT, "Accept": "*/*", "Connection": "close"}
+        if body is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        connection.request(verb, path, body, headers)
+        return connection.getresponse()
     except (OSError, http.client.HTTPException, ValueError):
         if late.is_set():
             raise TimeoutError from None

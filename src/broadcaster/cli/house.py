@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from broadcaster.engines.local import LocalEngine
     from broadcaster.erasure import Erasure
     from broadcaster.errors import BroadcasterError
-    from broadcaster.inbox import Inbox
+    from broadcaster.inbox import Standing
     from broadcaster.keys import Keeper
     from broadcaster.ledger import Ledger
     from broadcaster.links import Signer
@@ -196,13 +196,13 @@ class House:
         patience = Patience(of.hard, of.soft_mailings, of.soft_within)
         return Scales(self.roster, self.ledger, self.bounces, self.signer, patience, self.clock, self.erasure)
 
-    def inbox(self, of: Mailbox) -> Inbox:
-        """A mailbox of the configuration, not opened yet."""
+    def inbox(self, of: Mailbox, *, patience: float | None = None) -> Standing:
+        """A mailbox of the configuration, not opened yet. `patience`: seconds for each answer, the usual where None."""
         if of.kind == "imaps":
-            from broadcaster.inbox.imap import Imap
+            from broadcaster.inbox.imap import PATIENCE, Imap
 
             secret = functools.partial(self._password, of, of.secret) if of.secret is not None else None
-            return Imap(of, secret, str(self.workspace.root))
+            return Imap(of, secret, str(self.workspace.root), patience=patience or PATIENCE)
         from broadcaster.inbox.files import Maildir, Mbox
 
         path = self.workspace.root / of.path

@@ -61,3 +61,10 @@ class Inbox(Protocol):
 
     def close(self) -> None:
         """Let go of whatever is open. Closing twice is no error."""
+
+
+class Standing(Inbox, Protocol):
+    """A mailbox of the configuration, which is read again and again."""
+
+    def look(self) -> None:
+        """See that it could be read, and moved from where that is asked; nothing is changed. Raises BroadcasterError."""

@@ -60,6 +60,12 @@ class Maildir:
     def names(self) -> list[str] | None:
         return [name for name, _ in self._all()]
 
+    def look(self) -> None:
+        for _ in self._all():
+            pass
+        if self._move and not os.access(self._path / "new", os.W_OK):
+            raise ConfigError("what is understood cannot be moved to cur: permission denied", where=self.url)
+
     def understood(self, found: Found) -> None:
         if not self._move:
             return
@@ -119,14 +125,20 @@ class Mbox:
         self._path = path
 
     def messages(self, place: Place, known: Container[str]) -> Iterator[Found]:
-        if self.url and not self._path.exists():
-            raise NotFound("there is no such mbox yet", where=self.url, hint="it is made when the first mail comes")
-        with _open(self._path, self.url or self._source) as file:
+        with self._opened() as file:
             size = _settled(file)
             start = place.last if 0 < place.last <= size and _mark(file, place.last) == place.mark else 0
             file.seek(start)
             for at, octets, end in _split(file, start, size):
                 yield Found(f"{self._source}:{at}", octets, "", Place(0, end, _mark(file, end)))
+
+    def _opened(self) -> BinaryIO:
+        if self.url and not self._path.exists():
+            raise NotFound("there is no such mbox yet", where=self.url, hint="it is made when the first mail comes")
+        return _open(self._path, self.url or self._source)
+
+    def look(self) -> None:
+        self._opened().close()
 
     def names(self) -> list[str] | None:
         return None

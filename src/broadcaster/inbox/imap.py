@@ -67,6 +67,10 @@ class Imap:
     def names(self) -> list[str] | None:
         return None
 
+    def look(self) -> None:
+        with self._translated():
+            self._select()
+
     def understood(self, found: Found) -> None:
         if not self._of.move_to:
             return
