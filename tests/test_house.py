@@ -12,8 +12,10 @@ HOUSE = Path(broadcaster.__file__).parent
 HANDS = {"custody", "db", "roster", "gathering", "census", "enrolment", "probe", "intake", "ledger", "mark"}
 HANDS |= {"doubts", "workspace", "lock", "transports", "engines", "inbox", "reader", "bounces", "audit", "vault"}
 HANDS |= {"segments", "oblivion", "dossier", "erasure", "remains", "transcript", "undoing", "advice", "counting"}
+HANDS |= {"resolver", "folder"}
 STORY = {"courier", "press", "sealing", "flows", "lots", "fence", "sending", "settling", "weighing", "collecting"}
 STORY |= {"broadcast", "choosing", "forgetting", "keys", "encryption", "keeping", "lapsing", "reporting"}
+STORY |= {"checkup", "upkeep", "visit", "authentication"}
 VOICE = {"cli", "__main__"}
 FAMILIES = {"transports", "engines", "inbox"}
 HOMES = {
@@ -27,6 +29,7 @@ HOMES = {
     "sqlcipher3": {"db"},
     "keyring": {"keys"},
     "cryptography": {"dkim"},
+    "dns": {"resolver"},
     "idna": {"address"},
     "openpyxl": {"workbook"},
     "imaplib": {"inbox"},

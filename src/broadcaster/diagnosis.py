@@ -199,7 +199,8 @@ RULES: Final[Mapping[str, Rule]] = {
         _DATABASE,
         "SQLite is a version without known faults that damage a database.",
         "SQLite 3.7.0 to 3.51.2 can, very rarely, lose a write when two processes bring the log home at one moment.",
-        "Use a Python with SQLite 3.51.3 or later (3.50.7 and 3.44.6 are mended too); an encrypted database has its own.",
+        "Use a Python with SQLite 3.51.3 or later (3.50.7 and 3.44.6 are mended too). An encrypted database has its"
+        " own.",
     ),
     "mark": Rule(
         _E,
@@ -426,7 +427,7 @@ RULES: Final[Mapping[str, Rule]] = {
         _DNS,
         "Whether mail is signed can be told from here.",
         "Without [dkim] the relay signs, or nobody does; with which domain and key we cannot see.",
-        "Mail a copy to yourself with `broadcaster test`: it should say DKIM: PASS with your domain. If not: docs/dkim.md.",
+        "Mail a copy to yourself with `broadcaster test`: it should say DKIM: PASS with your domain; else docs/dkim.md.",
     ),
     "dmarc": Rule(
         _E,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "init": "init",
     "demo": "demo",
+    "doctor": "doctor",
     "lists": "lists",
     "subscribers": "subscribers",
     "segments": "segments",
@@ -57,6 +58,7 @@ COMMANDS = {
 SUMMARIES = {
     "init": "Make a new workspace with a small working example.",
     "demo": "Try the whole job in a throw-away workspace: nothing is mailed to anybody.",
+    "doctor": "Find what is wrong with the set-up, and say what to do.",
     "lists": "Show, create, edit and delete lists.",
     "subscribers": "Find, add, import and export people.",
     "segments": "Show, save, edit and delete segments: filters that have a name.",

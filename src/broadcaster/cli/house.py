@@ -21,20 +21,22 @@ if TYPE_CHECKING:
     from broadcaster.config import Config, Mailbox
     from broadcaster.courier import Consignment, Courier
     from broadcaster.db import Db
-    from broadcaster.dkim import Seal
+    from broadcaster.dkim import Key, Seal
     from broadcaster.engines.local import LocalEngine
     from broadcaster.erasure import Erasure
     from broadcaster.errors import BroadcasterError
-    from broadcaster.inbox import Standing
+    from broadcaster.inbox import Lasting
     from broadcaster.keys import Keeper
     from broadcaster.ledger import Ledger
     from broadcaster.links import Signer
     from broadcaster.mailing import Mailing
     from broadcaster.mark import Mark
     from broadcaster.relay import Relay, Secret
+    from broadcaster.resolver import Resolver
     from broadcaster.roster import Roster
     from broadcaster.sending import Hands
     from broadcaster.transports import Transport
+    from broadcaster.visit import Visit
     from broadcaster.weighing import Scales
     from broadcaster.workspace import Workspace
 
@@ -160,12 +162,21 @@ class House:
     @cached_property
     def seal(self) -> Seal | None:
         """What signs our mail, where [dkim] asks for it. Raises ConfigError for a key that is missing or no good."""
+        of, key = self.config.dkim, self.signing_key()
+        if of is None or key is None:
+            return None
+        from broadcaster.dkim import Seal
+
+        return Seal(of.domain, of.selector, key)
+
+    def signing_key(self) -> Key | None:
+        """The private key of [dkim], None where that is not set. Raises ConfigError."""
         of = self.config.dkim
         if of is None:
             return None
-        from broadcaster.dkim import Key, Seal
+        from broadcaster.dkim import Key
 
-        return Seal(of.domain, of.selector, Key.parse(self.workspace.signing_key(of.key_file), where=of.key_file))
+        return Key.parse(self.workspace.signing_key(of.key_file), where=of.key_file)
 
     @property
     def hands(self) -> Hands:
@@ -196,7 +207,7 @@ class House:
         patience = Patience(of.hard, of.soft_mailings, of.soft_within)
         return Scales(self.roster, self.ledger, self.bounces, self.signer, patience, self.clock, self.erasure)
 
-    def inbox(self, of: Mailbox, *, patience: float | None = None) -> Standing:
+    def inbox(self, of: Mailbox, *, patience: float | None = None) -> Lasting:
         """A mailbox of the configuration, not opened yet. `patience`: seconds for each answer, the usual where None."""
         if of.kind == "imaps":
             from broadcaster.inbox.imap import PATIENCE, Imap
@@ -241,6 +252,27 @@ class House:
             secret=functools.partial(self.workspace.secret, secret) if secret is not None else None,
             context=self._tls(relay),
         )
+
+    def visit(self, relay: Relay) -> Visit:
+        """A connection that looks at a relay and carries nothing, not opened yet."""
+        from broadcaster.errors import ConfigError, RelayUnavailable
+        from broadcaster.visit import PATIENCE, Visit
+
+        def told() -> str:
+            # who cannot tell the password is no relay that is away
+            try:
+                return self.workspace.secret(relay.secret) if relay.secret is not None else ""
+            except RelayUnavailable as error:
+                raise ConfigError(error.message, where=error.where) from None
+
+        return Visit(relay, secret=told, context=self._tls(relay), timeouts=PATIENCE)
+
+    @cached_property
+    def resolver(self) -> Resolver:
+        """What asks the DNS servers of this machine."""
+        from broadcaster.resolver import Resolver
+
+        return Resolver()
 
     def _tls(self, relay: Relay) -> SSLContext | None:
         """One context for all connections to a relay: making one reads every certificate authority."""

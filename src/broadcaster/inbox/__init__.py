@@ -63,8 +63,8 @@ class Inbox(Protocol):
         """Let go of whatever is open. Closing twice is no error."""
 
 
-class Standing(Inbox, Protocol):
+class Lasting(Inbox, Protocol):
     """A mailbox of the configuration, which is read again and again."""
 
     def look(self) -> None:
-        """See that it could be read, and moved from where that is asked; nothing is changed. Raises BroadcasterError."""
+        """See that it could be read, and moved from where that is asked. Raises BroadcasterError."""

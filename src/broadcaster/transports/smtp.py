@@ -70,7 +70,7 @@ class _Pipe(asyncio.Protocol):
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._loop = asyncio.get_running_loop()
-        self._transport = transport
+        self.transport = transport
         self.lost = ""
         self.replies: list[_Said] = []  # to what was asked last
         self._wanted = 0  # replies that are still to come
@@ -96,12 +96,12 @@ class _Pipe(asyncio.Protocol):
         self._wanted = wanted
         self._body_next = data
         if not self.lost:
-            self._transport.write(commands)
+            self.transport.write(commands)
         return self._wait(seconds)
 
     async def push(self, piece: bytes, seconds: float) -> None:
         """Write a piece of the message that does not end it, and wait for room, or for news."""
-        self._transport.write(piece)
+        self.transport.write(piece)
         self._pushing = True
         await asyncio.sleep(0)  # a turn for what was said meanwhile
         while self._full and not self.troubled:
@@ -110,7 +110,7 @@ class _Pipe(asyncio.Protocol):
 
     def finish(self, piece: bytes, seconds: float) -> Awaitable[list[_Said]]:
         """Write the end of the message and the dot, and hear the answer, if there is one."""
-        self._transport.writelines((piece, b".\r\n"))
+        self.transport.writelines((piece, b".\r\n"))
         return self._wait(seconds)
 
     @property
@@ -121,7 +121,7 @@ class _Pipe(asyncio.Protocol):
     @property
     def flushed(self) -> bool:
         """Everything that was written is at least in the socket."""
-        return self._transport.get_write_buffer_size() == 0
+        return self.transport.get_write_buffer_size() == 0
 
     async def quit(self, seconds: float) -> None:
         """Part as friends, and do not wait long for the other to say so."""
@@ -136,7 +136,7 @@ class _Pipe(asyncio.Protocol):
             self.lost = why
             if self._watch:
                 self._watch.cancel()
-            self._transport.abort()
+            self.transport.abort()
             self._wake()
 
     # waiting
@@ -237,9 +237,9 @@ class _Pipe(asyncio.Protocol):
 
     def _last_words(self) -> None:
         """Who refuses a message half-way and hangs up is heard: writing failed, but the refusal lies in the socket."""
-        if self._transport.get_extra_info("sslcontext") is None:
+        if self.transport.get_extra_info("sslcontext") is None:
             with suppress(OSError):
-                self.data_received(os.read(self._transport.get_extra_info("socket").fileno(), MAX_REPLY))
+                self.data_received(os.read(self.transport.get_extra_info("socket").fileno(), MAX_REPLY))
 
     def pause_writing(self) -> None:
         self._full = True
