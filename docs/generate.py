@@ -15,10 +15,11 @@ import click
 from tests.test_house import ALL, HOUSE, level
 from tests.test_house import rooms as room
 
-from broadcaster import delivery, errors, mailing
+from broadcaster import delivery, diagnosis, errors, mailing
 from broadcaster.cli import COMMANDS, broadcaster
 from broadcaster.cli.house import House
 from broadcaster.deeds import DEEDS
+from broadcaster.diagnosis import Group
 from broadcaster.notice import Kind
 from broadcaster.reasons import REASONS
 from broadcaster.rules import RULES
@@ -119,6 +120,23 @@ def checks() -> str:
     return "\n".join(pages)
 
 
+def doctor() -> str:
+    """The rules of `doctor` by group: a table of all, and a heading for each with why and what to do."""
+    intro = (
+        "# What `doctor` finds\n\nErrors keep mail from arriving, or people from being safe; warnings may; notes tell what"
+        " nobody can know from here. The names of rules are stable. See [doctor](../doctor.md).\n"
+    )
+    pages = [intro]
+    for group in Group:
+        rules = [(name, rule) for name, rule in diagnosis.RULES.items() if rule.group is group]
+        rows = [f"| [`{name}`](#{name}) | {rule.level.value} | {rule.about} |" for name, rule in rules]
+        pages.append(
+            "\n".join([f"## {group.value}\n", "| rule | level | what should be |", "|---|---|---|", *rows, ""])
+        )
+        pages.extend(f"### {name}\n\n{rule.about} {rule.why}\n\n**To do:** {rule.mend}\n" for name, rule in rules)
+    return "\n".join(pages)
+
+
 def rooms() -> str:
     """Every room of the house by its floor, with the first line of what it says of itself."""
     titles = ("Errors", "Nouns: pure", "Hands: each touches one thing in the world", "Story: the verbs", "Voice")
@@ -178,6 +196,7 @@ MADE = {
     "schema.md": schema,
     "errors.md": statuses,
     "checks.md": checks,
+    "doctor.md": doctor,
 }
 
 

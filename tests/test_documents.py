@@ -109,7 +109,17 @@ def _followed(command: str, here: Path, path: str) -> Followed:
 
 @pytest.mark.parametrize(
     "name",
-    ["rooms.md", "commands.md", "states.md", "schema.md", "errors.md", "checks.md", "reasons.md", "log.md"],
+    [
+        "rooms.md",
+        "commands.md",
+        "states.md",
+        "schema.md",
+        "errors.md",
+        "checks.md",
+        "doctor.md",
+        "reasons.md",
+        "log.md",
+    ],
 )
 def test_the_reference_is_what_the_code_says(name: str) -> None:
     generator = runpy.run_path(str(DOCS / "generate.py"))

@@ -427,7 +427,8 @@ RULES: Final[Mapping[str, Rule]] = {
         _DNS,
         "Whether mail is signed can be told from here.",
         "Without [dkim] the relay signs, or nobody does; with which domain and key we cannot see.",
-        "Mail a copy to yourself with `broadcaster test`: it should say DKIM: PASS with your domain; else docs/dkim.md.",
+        "Mail yourself a copy with `broadcaster test`: it should say DKIM: PASS with your domain. If not, see"
+        " docs/dkim.md.",
     ),
     "dmarc": Rule(
         _E,

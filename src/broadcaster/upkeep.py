@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 BEHIND: Final = 60
 # cron's `run` should have been here
 HOUR: Final = 3600
+# of SQLite between two looks at the clock
+STEPS: Final = 10_000
 # what has no database yet should find so much room (octets)
 ROOM: Final = 50_000_000
 # findings of one kind that are told one by one
@@ -170,7 +172,7 @@ def _clock(books: Books, now: int) -> Iterator[Finding]:
 
 def database(books: Books, config: Config | None, now: int, patience: float) -> list[Finding]:
     """Everything about an open database. All of it is read, for `patience` seconds at the most."""
-    findings = [*_sqlite(books.db), *_whole(books.db, patience)]
+    findings = [*_sqlite(books.db), *whole(books.db, patience)]
     if all(each.level is not Level.ERROR for each in findings):
         # of one that is damaged the rest says nothing
         findings += [*_clock(books, now), *_heard(books), *_cron(books, config, now)]
@@ -196,7 +198,8 @@ def _sqlite(db: Db) -> Iterator[Finding]:
         yield found("encryption", db.path.name, "is not encrypted: whoever has the file has everybody in it")
 
 
-def _whole(db: Db, patience: float) -> Iterator[Finding]:
+def whole(db: Db, patience: float) -> Iterator[Finding]:
+    """Whether all of the database is as it was written, as far as can be read in so many seconds."""
     until, late = time.monotonic() + patience, False
 
     def stop() -> bool:
@@ -204,7 +207,7 @@ def _whole(db: Db, patience: float) -> Iterator[Finding]:
         late = time.monotonic() > until
         return late
 
-    db.conn.set_progress_handler(stop, 10_000)
+    db.conn.set_progress_handler(stop, STEPS)
     try:
         damage = db.damage()
     finally:
