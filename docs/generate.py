@@ -123,8 +123,8 @@ def checks() -> str:
 def doctor() -> str:
     """The rules of `doctor` by group: a table of all, and a heading for each with why and what to do."""
     intro = (
-        "# What `doctor` finds\n\nErrors keep mail from arriving, or people from being safe; warnings may; notes tell what"
-        " nobody can know from here. The names of rules are stable. See [doctor](../doctor.md).\n"
+        "# What `doctor` finds\n\nErrors keep mail from arriving, or people from being safe; warnings may; notes tell"
+        " what nobody can know from here. The names of rules are stable. See [doctor](../doctor.md).\n"
     )
     pages = [intro]
     for group in Group:

@@ -238,7 +238,7 @@ def test_many_of_a_kind_are_told_in_a_few_lines(here: World) -> None:
 
 
 def test_files_of_somebody_else_are_told(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder.os, "geteuid", lambda: 4711)
+    monkeypatch.setattr("os.geteuid", lambda: 4711)
     entry = folder.entry(here.root)
     assert entry is not None
     assert folder.ours(entry) is (here.root.stat().st_uid == 0)
@@ -329,6 +329,17 @@ def test_cron_that_does_not_come_is_told(here: World) -> None:
 )
 def test_versions_of_sqlite_with_the_fault_are_known(version: str, faulty: bool) -> None:
     assert upkeep.has_reset_fault(version) is faulty
+
+
+def test_a_database_that_is_not_encrypted_is_noted(here: World) -> None:
+    pytest.importorskip("sqlcipher3")
+    configure(here, 'url = "maildir:outbox"', '[encryption]\nkey_file = "database.key"\n')
+    key = here.root / "database.key"
+    key.write_text("5e" * 32)
+    key.chmod(0o600)
+    assert rules(told(here, "database", status=78)) == {"database"}
+    here.run("encrypt")
+    assert "encryption" in rules(told(here, "database", "--all", status=0), "ok")
 
 
 # settings
@@ -482,6 +493,21 @@ def test_a_person_reads_what_is_wrong_why_and_what_to_write(here: World, monkeyp
     assert "\x1b" not in said.out
     assert max(len(line) for line in said.out.splitlines() if "TXT" not in line) <= 100
     assert said.err.startswith("broadcaster: ")
+
+
+HARM = "\x1b]0;owned\x07\x1b[2J"
+
+
+def test_what_strangers_write_into_the_dns_commands_no_terminal(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for record in (f"v=spf1 {HARM} -all", f"v=spf1 include:{HARM} a:{HARM}.example -all", "v=spf1 " + "x" * 5000):
+        with serving({("water.example", "TXT"): [record]}) as port:
+            monkeypatch.setattr(House, "resolver", Resolver(["127.0.0.1"], port, patience=0.5))
+            configure(here, plain(9))
+            said = here.run("doctor", "dns", "--all", status=78)
+            as_json = here.run("doctor", "dns", "--json", status=78)
+        assert "[spf-syntax]" in said.out
+        assert not {"\x1b", "\x07"} & set(said.out + as_json.out)
+        assert len(said.out) < 10_000
 
 
 def test_a_relay_that_never_answers_holds_nobody_up_for_long(here: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,8 @@ class Provider(NamedTuple):
     include: str
 
 
+# letters of a record of somebody's that are told
+_SHOWN: Final = 200
 # by the end of the relay's name
 PROVIDERS: Final = (
     Provider("office365.com", "spf.protection.outlook.com"),
@@ -92,10 +94,10 @@ async def _spf(of: Sender) -> AsyncIterator[Finding]:
         advice = "Make one record of them, with all that they name." if records else ""
         yield found("spf", domain, what, advice, write=(Record(domain, "TXT", _suggested(of)),))
         return
-    yield fine("spf", domain, f"has one record: {records[0]}")
+    yield fine("spf", domain, f"has one record: {records[0][:_SHOWN]}")
     record = spf.parse(records[0])
     if record.wrong:
-        yield found("spf-syntax", domain, f'its SPF record has a word that is none: "{record.wrong}"')
+        yield found("spf-syntax", domain, f'its SPF record has a word that is none: "{record.wrong[:_SHOWN]}"')
         return
     survey = await spf.survey(domain, record, _asking(of.resolver))
     for finding in (*_cost(domain, survey), *_ending(domain, survey), *_named(of, record, survey)):
@@ -119,7 +121,7 @@ def _cost(domain: str, survey: spf.Survey) -> list[Finding]:
     findings = []
     if survey.broken:
         findings.append(
-            found("spf-syntax", domain, f"leads to what is no valid SPF record: {', '.join(survey.broken)}")
+            found("spf-syntax", domain, f"leads to what is no valid SPF record: {', '.join(survey.broken[:5])}")
         )
     else:
         findings.append(fine("spf-syntax", domain, "the SPF record can be read"))

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Final
 
 from broadcaster import probe, upkeep
@@ -51,8 +52,8 @@ class Hands:
 
 def outside(hands: Hands, config: Config) -> list[Finding]:
     """Relays, DNS, mailboxes and the leave link, all at once."""
-    beside = [_Aside(lambda of=of: _mailbox(hands.inbox(of), of)) for of in config.returns.mailboxes]  # type: ignore[misc]
-    clicked = _Aside(lambda: _one_click(config, hands.clock())) if config.links.one_click else None
+    beside = [_Aside(partial(_mailbox, hands, of)) for of in config.returns.mailboxes]
+    clicked = _Aside(partial(_one_click, config, hands.clock())) if config.links.one_click else None
     findings = list(_returns(config))
     if not config.rehearsal:
         findings += asyncio.run(_network(hands, config))
@@ -131,7 +132,8 @@ def _returns(config: Config) -> Iterator[Finding]:
         )
 
 
-def _mailbox(inbox: Lasting, of: Mailbox) -> list[Finding]:
+def _mailbox(hands: Hands, of: Mailbox) -> list[Finding]:
+    inbox = hands.inbox(of)
     try:
         inbox.look()
     except NotFound as error:
