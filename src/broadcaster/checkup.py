@@ -10,6 +10,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -67,11 +68,9 @@ def outside(hands: Hands, config: Config) -> list[Finding]:
 
 async def _network(hands: Hands, config: Config) -> list[Finding]:
     findings: list[Finding] = []
-    try:
+    key = None
+    with suppress(BroadcasterError):  # `dkim-key` tells
         key = hands.key()
-    except BroadcasterError as error:
-        findings.append(found("dkim-key", "dkim.key_file", str(error), error.hint or ""))
-        key = None
     sender = Sender(config, key, hands.resolver, hands.outward)
     size, now = upkeep.largest(hands.workspace), int(hands.clock())
     looks = [

@@ -149,7 +149,7 @@ RULES: Final[Mapping[str, Rule]] = {
         _E,
         _FILES,
         "Nobody else may read people, keys, passwords and mail.",
-        "Whoever has an account on this machine, or a program that runs as another user, has the whole list.",
+        "Another account on this machine, or a program that runs as one, has the whole list, or writes in your name.",
         "Take the right away with `chmod`, and think about who may have read it.",
     ),
     "owner": Rule(
@@ -165,6 +165,13 @@ RULES: Final[Mapping[str, Rule]] = {
         "subscribers/secret.key is there, whole and private.",
         "It signs leave links and return paths: without it nothing is sent, and a new one voids all that are out.",
         "Restore it from your backup.",
+    ),
+    "dkim-key": Rule(
+        _E,
+        _FILES,
+        "The private key of [dkim] is there, private and good for signing.",
+        "Without it nothing is sent.",
+        "See docs/dkim.md.",
     ),
     "disk": Rule(
         _E,
@@ -379,13 +386,6 @@ RULES: Final[Mapping[str, Rule]] = {
         "Whether SPF lets this relay send can be told from here.",
         "From which addresses a relay delivers only its operator knows.",
         "Mail a copy to yourself with `broadcaster test` and look whether it says SPF: PASS.",
-    ),
-    "dkim-key": Rule(
-        _E,
-        _DNS,
-        "The private key of [dkim] is there, private and good for signing.",
-        "Without it nothing is sent.",
-        "See docs/dkim.md.",
     ),
     "dkim": Rule(
         _E,

@@ -14,6 +14,7 @@ from broadcaster import mailing as m
 from broadcaster.db import Db
 from broadcaster.delivery import State
 from broadcaster.diagnosis import Finding, Level, fine, found
+from broadcaster.dkim import Key
 from broadcaster.errors import BadData, BroadcasterError, CannotWrite, ConfigError, NotAllowed
 from broadcaster.ledger import Ledger
 from broadcaster.mark import Mark
@@ -33,7 +34,7 @@ ROOM: Final = 50_000_000
 # findings of one kind that are told one by one
 _NAMED: Final = 5
 # what is in every file of subscribers/ that must be private wherever it is copied to
-_SECRET: Final = ("secret.key", "broadcaster.db", "broadcaster.db-wal", "broadcaster.db-shm", "ledger.mark")
+_SECRET: Final = ("broadcaster.db", "broadcaster.db-wal", "broadcaster.db-shm", "ledger.mark")
 # the first versions with the fault mended, each for its line of versions; from the last on it is in none
 _MENDED: Final = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
 
@@ -53,7 +54,9 @@ class Books:
 
 def files(workspace: Workspace, config: Config | None) -> list[Finding]:
     """The folder: to be looked at before the database is opened, which closes it to others."""
-    parts = (_place(workspace), _writable(workspace), _private(workspace, config), _owners(workspace), _key(workspace))
+    parts = [_place(workspace), _writable(workspace), _private(workspace, config), _owners(workspace), _key(workspace)]
+    if config is not None and config.dkim is not None:
+        parts.append(_signing_key(workspace, config.dkim.key_file))
     return [finding for part in parts for finding in part]
 
 
@@ -81,19 +84,19 @@ def _writable(workspace: Workspace) -> Iterator[Finding]:
 
 def _private(workspace: Workspace, config: Config | None) -> Iterator[Finding]:
     root, wrong = workspace.root, []
+    keys = ["secret.key", *([Path(config.dkim.key_file).name] if config is not None and config.dkim else ())]
     inner = folder.entry(root / "subscribers")
     if inner is not None and inner.open:
         wrong.append(inner)
     for each in folder.entries(root / "subscribers"):
         # in a folder that is closed nobody reaches the others; the secret ones are copied elsewhere with their modes
         bare = inner is not None and inner.open and each.path.suffix != ".md" and not each.folder
-        if each.open and (each.path.name in _SECRET or bare):
+        # of the keys their own rules tell
+        if each.open and (each.path.name in _SECRET or bare) and each.path.name not in keys:
             wrong.append(each)
     boxes: list[Relay | Mailbox] = [] if config is None else [*config.relays, *config.returns.mailboxes]
     mail = [each.path for each in boxes if each.kind in ("maildir", "mbox")]
     secrets = [each.secret.source for each in boxes if each.secret is not None and each.secret.kind == "file"]
-    if config is not None and config.dkim is not None:
-        secrets.append(config.dkim.key_file)
     for name in dict.fromkeys((*mail, *secrets)):
         # what is no file is not told: it may be the password itself, where somebody took one for the other
         entry = folder.entry(root / name, follow=True)
@@ -138,6 +141,15 @@ def _key(workspace: Workspace) -> Iterator[Finding]:
         yield found("secret-key", "subscribers/secret.key", error.message, error.hint or "")
     else:
         yield fine("secret-key", "subscribers/secret.key", "is there, and private")
+
+
+def _signing_key(workspace: Workspace, file: str) -> Iterator[Finding]:
+    try:
+        Key.parse(workspace.signing_key(file), where=file)
+    except ConfigError as error:
+        yield found("dkim-key", file, error.message, error.hint or "")
+    else:
+        yield fine("dkim-key", file, "is a private key that can sign")
 
 
 # the machine
