@@ -95,6 +95,9 @@ CASES: Mapping[str, tuple[Mapping[tuple[str, str], Any], str, set[str]]] = {
         CONFIG,
         {"spf-lookups", "spf-syntax", "spf-unknown"},
     ),
+    "ten questions": ({SPF: [f"v=spf1{' a:mail.water.example' * 10} -all"]}, CONFIG, {"spf-unknown"}),
+    "one more": ({SPF: [f"v=spf1{' a:mail.water.example' * 11} -all"]}, CONFIG, {"spf-lookups", "spf-unknown"}),
+    "two that lead nowhere": ({SPF: ["v=spf1 a:x.example a:y.example -all"]}, CONFIG, {"spf-unknown"}),
     "three that lead nowhere": (
         {SPF: ["v=spf1 a:x.example a:y.example mx:z.example -all"]},
         CONFIG,
@@ -128,6 +131,14 @@ CASES: Mapping[str, tuple[Mapping[tuple[str, str], Any], str, set[str]]] = {
     "p is none": (
         {DMARC: ["v=DMARC1; p=none; rua=mailto:d@water.example"]},
         CONFIG,
+        {"dmarc-policy", "spf-unknown"},
+    ),
+    "a subdomain without protection": (
+        {
+            DMARC: ["v=DMARC1; p=reject; sp=none; rua=mailto:d@water.example"],
+            ("city.water.example", "MX"): ["10 mail.water.example."],
+        },
+        CONFIG.replace("news@water", "news@city.water"),
         {"dmarc-policy", "spf-unknown"},
     ),
     "dmarc in test": (

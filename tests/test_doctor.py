@@ -23,9 +23,8 @@ from tests.lab.names import serving
 from tests.lab.server import TLS, Rule, running
 from tests.lab.world import World, world
 from tests.test_authentication import CONFIG as TEXT
-from tests.test_authentication import KEY, NO_DKIM, OUTWARD, ZONE
+from tests.test_authentication import NO_DKIM, OUTWARD, ZONE
 
-assert KEY
 RETURNS = "maildir:returns"
 
 

@@ -32,11 +32,11 @@ _EXTENSIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a relay offers, in capitals when it greets; until when its certificate is valid (epoch seconds, 0: none)."""
+    """What a relay offers, by name in small letters; until when its certificate is valid (epoch seconds, 0: none)."""
 
     offers: dict[str, str]
     until: int
-    answer: Answer | None  # to MAIL FROM
+    answer: Answer  # to MAIL FROM
 
 
 class Visit(SmtpTransport):
@@ -132,7 +132,7 @@ def _seen(seen: Seen, relay: Relay, name: str, marks: bool, path: str, largest: 
         yield found(
             "relay-return-path", name, f"refuses {how}, {path}: {told(seen.answer)}", away=seen.answer.code < 500
         )
-    elif seen.answer is not None:
+    else:
         yield found("relay-silent", name, f"hung up at {how}: {told(seen.answer)}", away=True)
     if relay.own_return_path:
         yield found("relay-own-path", name, f"{relay.host} writes a return path of its own, or of the account")
