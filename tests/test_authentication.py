@@ -297,6 +297,8 @@ def test_every_name_of_a_walk_is_the_domain_or_above_it(domain: str) -> None:
         ("a.example.com", {"a.example.com": "psd=n", "example.com": ""}, "a.example.com", "a.example.com"),
         ("org.gov.iq", {"gov.iq": "psd=y", "iq": ""}, "org.gov.iq", "gov.iq"),
         ("gov.iq", {"gov.iq": "psd=y"}, "gov.iq", "gov.iq"),
+        # where the walk begins it does not end
+        ("gov.iq", {"gov.iq": "psd=y", "iq": ""}, "iq", "gov.iq"),
         ("a.example.com", {"a.example.com": "", "com": "psd=y"}, "example.com", "a.example.com"),
         ("example.com", {"com": ""}, "com", "com"),
     ],

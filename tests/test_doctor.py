@@ -227,6 +227,9 @@ def test_a_folder_above_that_others_can_write_is_told(here: World) -> None:
     # in /tmp nobody may move what is not his
     here.root.parent.chmod(0o1777)
     assert rules(told(here, "files", status=0)) == set()
+    # but within the workspace anybody may add a template
+    (here.root / "templates").chmod(0o1777)
+    assert rules(told(here, "files", status=78)) == {"writable"}
 
 
 def test_many_of_a_kind_are_told_in_a_few_lines(here: World) -> None:
