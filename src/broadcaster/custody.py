@@ -125,7 +125,7 @@ def refuse_shared(path: Path) -> None:
     # root may work for somebody, as in a container; what root made is as good as ours
     if us != 0 and found.st_uid not in (us, 0):
         raise NotAllowed("belongs to somebody else", where=str(path), hint="work as the user whose it is")
-    if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and not _alone(found.st_gid)):
+    if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and not alone(found.st_gid)):
         raise NotAllowed(
             "can be written by others",
             where=str(path),
@@ -133,7 +133,7 @@ def refuse_shared(path: Path) -> None:
         )
 
 
-def _alone(group: int) -> bool:
+def alone(group: int) -> bool:
     """Whether nobody but us is in a group: many systems give each user one, and let it write."""
     import grp
     import pwd

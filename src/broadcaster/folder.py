@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from broadcaster.custody import alone
+
 # of a Maildir with a million copies the first will do
 MOST: Final = 20_000
 
@@ -74,19 +76,7 @@ def writable_by_others(of: Entry, *, above: bool = False) -> bool:
     """Whether somebody else may write there. In a folder above with the sticky bit (/tmp) nobody may move ours away."""
     if of.link or (above and of.mode & stat.S_ISVTX):
         return False
-    return bool(of.mode & stat.S_IWOTH) or bool(of.mode & stat.S_IWGRP and not _alone(of.group))
-
-
-def _alone(group: int) -> bool:
-    """Whether nobody but us is in a group: many systems give each user one, and let it write."""
-    import grp
-    import pwd
-
-    try:
-        us, of = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
-    except KeyError:
-        return False
-    return of.gr_gid == us.pw_gid and of.gr_name == us.pw_name and not set(of.gr_mem) - {us.pw_name}
+    return bool(of.mode & stat.S_IWOTH) or bool(of.mode & stat.S_IWGRP and not alone(of.group))
 
 
 def ours(of: Entry) -> bool:

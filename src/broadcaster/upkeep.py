@@ -224,10 +224,11 @@ def whole(db: Db, patience: float) -> Iterator[Finding]:
         damage = db.damage()
     finally:
         db.conn.set_progress_handler(None, 0)
-    if damage:
-        yield found("database", db.path.name, f"is damaged: {damage}")
-    elif late:
+    if late:
+        # whatever it then complains of is that it was stopped
         yield found("unread", db.path.name, f"was not read to its end within {patience:g} s")
+    elif damage:
+        yield found("database", db.path.name, f"is damaged: {damage}")
     else:
         yield fine("database", db.path.name, "is whole")
 
