@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from docs import shapes
 from tests.test_house import ALL, HOUSE, level
 from tests.test_house import rooms as room
 
@@ -188,6 +189,7 @@ def log() -> str:
 
 
 MADE = {
+    "json.md": shapes.written,
     "log.md": log,
     "reasons.md": reasons,
     "rooms.md": rooms,

@@ -110,6 +110,7 @@ def _followed(command: str, here: Path, path: str) -> Followed:
 @pytest.mark.parametrize(
     "name",
     [
+        "json.md",
         "rooms.md",
         "commands.md",
         "states.md",

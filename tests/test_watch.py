@@ -216,5 +216,5 @@ def test_it_ends_when_nobody_sends(moving: Place, at_work: Lock) -> None:
     watcher.stdout.readline()
     at_work.release()
     _, err = watcher.communicate(timeout=15)
-    assert "next: broadcaster send 1" in err
+    assert "`broadcaster send 1` goes on" in err
     assert watcher.returncode == 0

@@ -220,7 +220,6 @@ class Config:
 
 _NO_EFFECT: Final = "has no effect yet"
 _UNBUILT: Final[tuple[tuple[str, Callable[[Config], bool], Literal["error", "warning"], str], ...]] = (
-    ("sender.staff", lambda c: bool(c.sender.staff), "warning", f"{_NO_EFFECT}: no digests are mailed"),
     ("time.quiet", lambda c: bool(c.time.quiet), "warning", f"{_NO_EFFECT}: mail goes out at any hour"),
     (
         "time.days_off",

@@ -37,6 +37,9 @@ class State(IntEnum):
 # A mailing with a delivery in one of these is not finished.
 OPEN = (State.PENDING, State.CLAIMED, State.HANDED, State.DEFERRED, State.IN_DOUBT)
 
+# Who did not get it, though it was tried.
+FAILED = (State.REJECTED, State.BOUNCED, State.SKIPPED)
+
 
 class Event(Enum):
     """What can happen to a delivery."""

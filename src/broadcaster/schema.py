@@ -344,4 +344,23 @@ SCHEMA: Final[dict[str, str]] = {
         -- what nobody encloses any more is looked for by it
         create index enclosure_by_digest on enclosure(digest);
     """,
+    "digest": """
+        create table told (  -- what staff was told of by mail, each of them once
+            event text not null,  -- "audit 17" for a line of the log, "doubt 3" for a mailing, else a trouble
+            staff text not null,  -- a fingerprint of whose address it was
+            at integer not null,
+            primary key (event, staff)
+        ) strict, without rowid;
+        create table trouble (  -- what is wrong and lasts
+            event text primary key,  -- "relay main", "mailbox imaps://…"
+            why text not null,
+            refused integer not null,  -- 1: a refusal, which waiting will not mend
+            since integer not null,
+            until integer  -- none: it lasts
+        ) strict, without rowid;
+        -- doubts where there were none left are news again
+        create trigger told_of_doubts after update on tally when new.state = 6 and new.number = 0
+            begin delete from told where event = 'doubt ' || new.mailing; end;
+        create index audit_news on audit(at) where what in ('mailing finish', 'mailing hold', 'mailing pause');
+    """,
 }

@@ -63,6 +63,11 @@ class Workspace:
         return self.root / "subscribers" / "backup.db"
 
     @property
+    def telling(self) -> Path:
+        """The lock of whoever mails digests to staff."""
+        return self.root / "subscribers" / "digest.lock"
+
+    @property
     def mark(self) -> Path:
         return self.root / "subscribers" / "ledger.mark"
 

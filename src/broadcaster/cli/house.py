@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from broadcaster.config import Config, Mailbox
     from broadcaster.courier import Consignment, Courier
     from broadcaster.db import Db
+    from broadcaster.digests import Digests
     from broadcaster.dkim import Key, Seal
     from broadcaster.engines.local import LocalEngine
     from broadcaster.erasure import Erasure
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from broadcaster.links import Signer
     from broadcaster.mailing import Mailing
     from broadcaster.mark import Mark
+    from broadcaster.posting import Letter
     from broadcaster.relay import Relay, Secret
     from broadcaster.resolver import Resolver
     from broadcaster.roster import Roster
@@ -140,6 +142,12 @@ class House:
         from broadcaster.bounces import Bounces
 
         return Bounces(self.db)
+
+    @cached_property
+    def digests(self) -> Digests:
+        from broadcaster.digests import Digests
+
+        return Digests(self.db)
 
     @cached_property
     def audit(self) -> Audit:
@@ -273,6 +281,17 @@ class House:
         from broadcaster.resolver import Resolver
 
         return Resolver()
+
+    async def post(self, relays: Sequence[Relay], letters: Sequence[Letter]) -> None:
+        """Hand letters of our own over to the first of these relays that talks to us.
+
+        Raises RelayUnavailable, and Unfinished where its limits are used up.
+        """
+        from broadcaster.cli.say import moment
+        from broadcaster.posting import post
+
+        zone = self.config.time.zone
+        await post(letters, relays, self.transport, self.ledger, self.clock, lambda at: moment(at, zone))
 
     def _tls(self, relay: Relay) -> SSLContext | None:
         """One context for all connections to a relay: making one reads every certificate authority."""

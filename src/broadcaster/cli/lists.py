@@ -72,11 +72,14 @@ def show(house: House, as_json: bool) -> None:
     elif not found:
         say("no lists yet: `broadcaster lists create NAME` makes one")
     else:
-        columns = ["name", "title", "active", "left", "removed", "list_id"]
+        columns = ["name", "title", *(standing.word for standing in Standing), "list_id"]
         rows = (
             [f"{each[name]:,}" if isinstance(each[name], int) else each[name] for name in columns] for each in found
         )
-        table(["list", "title", "people", "left", "removed", "List-Id"], rows)
+        table(["list", "title", "people", "left", "removed", "List-Id"], rows, keep=["list"])
+        for each in found:
+            if not each["active"]:
+                say(f"nobody is on {each['name']} yet: `broadcaster subscribers import FILE --list {each['name']}`")
 
 
 @lists.command("create")
@@ -153,9 +156,8 @@ def delete(house: House, name: str, dry_run: bool, yes: bool, as_json: bool) -> 
     Exit statuses: 0 deleted, 2 not confirmed, 65 no such list, 78 configuration.
     """
     of = house.roster.list(name)
-    number = _active(house, of.id)
     if not dry_run:
-        ask(f"Delete the list {of.name!r} with {count(number, 'person', 'people')} on it?", yes=yes)
+        ask(f"Delete the list {of.name!r} with {count(_active(house, of.id), 'person', 'people')} on it?", yes=yes)
     with tried(house.db, dry_run=dry_run):
         gone = house.roster.delete_list(of)
     if as_json:

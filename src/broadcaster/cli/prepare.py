@@ -252,7 +252,8 @@ def prepared_words(house: House, made: Mailing) -> str:
 
 def whose_turn(house: House) -> str:
     """Who will send what waits."""
-    seen = house.ledger.seen("run")
-    if seen is not None and house.now - seen < 3600:
+    from broadcaster.steps import lately
+
+    if lately(house.ledger.seen("run"), house.now):
         return "sent by `broadcaster run` from cron"
     return "sent by nobody yet: no `broadcaster run` was seen in the last hour; let cron call it every five minutes"

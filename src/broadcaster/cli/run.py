@@ -8,6 +8,7 @@ import click
 
 from broadcaster.cli.house import House
 from broadcaster.cli.say import counts, dry_run_option, dump, json_option, say
+from broadcaster.cli.staff import note_mailboxes, tell_staff
 from broadcaster.errors import BroadcasterError, Interrupted, MailboxUnavailable, NotFound, SenderAtWork
 
 # mailboxes are read for so long at the most; the rest has its turn next time (seconds)
@@ -56,6 +57,7 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
             say(f"due: mailing {', '.join(map(str, numbers))}")
         return
     house.ledger.saw("run", house.now)
+    ctx.call_on_close(lambda: tell_staff(house))
     # first: who has left meanwhile must not get what is due now
     collected, trouble = _collect(house)
     _forget(house)
@@ -98,6 +100,7 @@ def _collect(house: House) -> tuple[dict[str, Any], BroadcasterError | None]:
         lock.release()
     if not any(isinstance(failure, MailboxUnavailable) for failure in told.failures):
         house.ledger.saw("collect", house.now)
+    note_mailboxes(house, {e.where or "": e.message for e in told.failures if isinstance(e, MailboxUnavailable)})
     told.failures = [failure for failure in told.failures if not _passes(house, failure)]
     if told.news or refused:
         tell(told, refused)

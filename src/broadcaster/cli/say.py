@@ -4,18 +4,44 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from itertools import islice, pairwise
+from typing import Any, Final, NamedTuple, TextIO, TypeVar
 
 import click
 
 from broadcaster.errors import Unanswered
 
-# of the states of a mailing
-COLOURS = {"sending": "green", "paused": "yellow", "held": "yellow", "cancelled": "red", "finished": "blue"}
+# of the states of a mailing, and of a delivery
+COLOURS: Final[Mapping[str, str]] = {
+    "scheduled": "cyan",
+    "sending": "green",
+    "paused": "yellow",
+    "held": "yellow",
+    "finished": "blue",
+    "cancelled": "red",
+    "accepted": "green",
+    "deferred": "yellow",
+    "in_doubt": "yellow",
+    "rejected": "red",
+    "bounced": "red",
+    "skipped": "red",
+    "expired": "red",
+}
+# what is no further away is told by how long it takes (seconds)
+SOON: Final = 6 * 3600
+# rows of a table that are aligned together
+PAGE: Final = 500
+# columns of a terminal that a cell is left, however narrow it is
+LEAST: Final = 8
+# and what should be left of it
+READABLE: Final = 16
+# after letters that run from right to left, so that what follows does not run along (UAX #9)
+_MARK: Final = "\u200e"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -77,19 +103,35 @@ def dump(value: object) -> None:
 
 
 def style(text: str, *, err: bool = False, **how: Any) -> str:
-    """Colour, on a terminal only (NO_COLOR is obeyed)."""
-    stream = sys.stderr if err else sys.stdout
-    return click.style(text, **how) if stream.isatty() and not os.environ.get("NO_COLOR") else text
+    """Colour, on a terminal that has any (NO_COLOR is obeyed)."""
+    return click.style(text, **how) if lively(sys.stderr if err else sys.stdout) and not _plain() else text
+
+
+def lively(stream: TextIO) -> bool:
+    """Whether that is a terminal which can be drawn on."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _plain() -> bool:
+    return bool(os.environ.get("NO_COLOR"))
 
 
 def width(text: str) -> int:
-    """How many columns a terminal needs for the text (East Asian wide is two, combining marks none)."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 2 if unicodedata.east_asian_width(c) in "WF" else 1
-        for c in text
-    )
+    """How many columns a terminal needs for the text: East Asian wide is two, marks and what joins letters none."""
+    return len(text) if text.isascii() else sum(_wide(before, each) for before, each in pairwise(f" {text}"))
+
+
+def _wide(before: str, character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf") or character in _JAMO:
+        return 0
+    if unicodedata.east_asian_width(character) not in "WF":
+        return 1
+    # a family is one picture
+    return 0 if before == "\u200d" else 2
+
+
+# vowels and finals of Hangul that is written in parts: they stand in the syllable's square
+_JAMO: Final = frozenset(map(chr, (*range(0x1160, 0x1200), *range(0xD7B0, 0xD7FC))))
 
 
 def clip(text: str, columns: int) -> str:
@@ -97,9 +139,12 @@ def clip(text: str, columns: int) -> str:
     text = clean(text)
     if width(text) <= columns:
         return text
-    while text and width(text) > columns - 1:
-        text = text[:-1]
-    return text + "…"
+    room = columns - 1
+    for place, (before, character) in enumerate(pairwise(f" {text}")):
+        room -= _wide(before, character)
+        if room < 0:
+            return text[:place] + "…"
+    return text
 
 
 def pointed(text: str, place: int, columns: int = 72) -> tuple[str, str]:
@@ -109,21 +154,121 @@ def pointed(text: str, place: int, columns: int = 72) -> tuple[str, str]:
     return clip(before + clean(text[place : place + columns]), columns + width(before)), " " * width(before) + "^"
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Aligned columns on standard output; numbers to the right; cells cleaned. Nothing at all without rows."""
-    cells = [["" if cell is None else clean(cell) for cell in row] for row in rows]
-    if not cells:
-        return
-    lines = [list(columns), *cells]
-    widths = [max(width(line[i]) for line in lines) for i in range(len(columns))]
-    numeric = [all(line[i].replace(",", "").isdigit() or not line[i] for line in cells) for i in range(len(columns))]
-    for number, line in enumerate(lines):
-        padded = [
-            " " * (widths[i] - width(cell)) + cell if numeric[i] else cell + " " * (widths[i] - width(cell))
-            for i, cell in enumerate(line)
-        ]
-        text = "  ".join(padded).rstrip()
-        out(style(text, bold=True) if number == 0 else text)
+class Tint(NamedTuple):
+    """A cell of a table with a colour; None for none."""
+
+    text: object
+    colour: str | None
+
+
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    keep: Sequence[str] = (),
+    spare: Sequence[str] = (),
+    loose: Sequence[str] = (),
+) -> None:
+    """Aligned columns on standard output; numbers to the right; cells cleaned. Nothing at all without rows.
+
+    A terminal's width is kept: columns in `loose` are left out where there is no room, then the widest are cut, those
+    in `keep` last. A column in `spare` is left out where nothing is in it. Rows are taken a page at a time: a million
+    of them cost no memory.
+    """
+    rest = iter(rows)
+    drawn: _Drawn | None = None
+    while page := list(islice(rest, PAGE)):
+        cells = [[_cell(cell) for cell in row] for row in page]
+        if drawn is None:
+            empty = {i for i, name in enumerate(columns) if name in spare and not any(line[i][0] for line in cells)}
+            used = [i for i in range(len(columns)) if i not in empty or len(page) == PAGE]
+            drawn = _Drawn(columns, used, keep, loose)
+            drawn.fit(cells)
+            out(style(drawn.line([(name, None) for name in columns]), bold=True))
+        else:
+            drawn.fit(cells)
+        for line in cells:
+            out(drawn.line(line))
+
+
+_Cell = tuple[str, str | None]
+
+
+def _cell(value: object) -> _Cell:
+    text, colour = value if isinstance(value, Tint) else (value, None)
+    return ("" if text is None else clean(text)), colour
+
+
+class _Drawn:
+    """The columns of a table: which are used, how wide they are, and which hold numbers."""
+
+    def __init__(self, names: Sequence[str], used: Sequence[int], keep: Sequence[str], loose: Sequence[str]) -> None:
+        self._used = list(used)
+        self._keep = {i for i in used if names[i] in keep}
+        self._loose = [i for i in used if names[i] in loose]
+        self._natural = {i: width(names[i]) for i in used}
+        self._widths = dict(self._natural)
+        self._numeric: set[int] | None = None
+
+    def fit(self, lines: Sequence[Sequence[_Cell]]) -> None:
+        """Make room for some more rows; the first ones tell what is a number, and what there is no room for."""
+        for i in self._used:
+            self._natural[i] = max(self._natural[i], *(width(line[i][0]) for line in lines))
+        if self._numeric is None:
+            self._numeric = {i for i in self._used if all(_numeric(line[i][0]) for line in lines)}
+            soft = set(self._used) - self._numeric - self._keep
+            for i in self._loose:
+                if self._over({j: min(self._natural[j], READABLE if j in soft else 1000) for j in self._used}):
+                    self._used.remove(i)
+        self._widths = {i: self._natural[i] for i in self._used}
+        over = self._over(self._widths)
+        for soft in (set(self._used) - self._numeric - self._keep, self._keep & set(self._used)):
+            while over > 0 and (wide := [i for i in soft if self._widths[i] > LEAST]):
+                self._widths[max(wide, key=self._widths.__getitem__)] -= 1
+                over -= 1
+
+    def _over(self, widths: Mapping[int, int]) -> int:
+        """By how much the columns are wider than the terminal, where there is one."""
+        return max(0, sum(widths.values()) + 2 * (len(widths) - 1) - columns()) if sys.stdout.isatty() else 0
+
+    def line(self, cells: Sequence[_Cell]) -> str:
+        """One row, padded and coloured."""
+        padded = []
+        for i in self._used:
+            text = clip(cells[i][0], self._widths[i])
+            space = " " * (self._widths[i] - width(text))
+            if sys.stdout.isatty():
+                text = apart(text)
+            coloured = style(text, fg=cells[i][1]) if cells[i][1] else text
+            padded.append(space + coloured if self._numeric and i in self._numeric else coloured + space)
+        return "  ".join(padded).rstrip()
+
+
+def _numeric(text: str) -> bool:
+    return not text or text.replace(",", "").isdigit()
+
+
+def apart(text: str) -> str:
+    """Text whose direction ends with it, for a terminal that turns what runs from right to left."""
+    turns = any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in text)
+    return f"{_MARK}{text}{_MARK}" if turns and not text.isascii() else text
+
+
+# a command in backticks stays whole: it is to be copied
+_WORDS: Final = re.compile(r"(?:`[^`]*`|[^ `])+")
+
+
+def wrapped(text: str, indent: str = "  ", behind: str = "    ") -> str:
+    """Text in lines that are no wider than the terminal; elsewhere in one, for `grep`. Colours take no room."""
+    if not sys.stdout.isatty():
+        return indent + text
+    lines, room = [indent], columns()
+    for word in _WORDS.findall(text):
+        wide = width(click.unstyle(word))
+        if width(click.unstyle(lines[-1])) + wide + 1 > room and lines[-1].strip():
+            lines.append(behind)
+        lines[-1] += word if not lines[-1].strip() else f" {word}"
+    return "\n".join(lines)
 
 
 def number(value: int) -> str:
@@ -153,6 +298,21 @@ def moment(at: int, zone: str | None = None) -> str:
 
     when = datetime.fromtimestamp(at, UTC)
     return when.astimezone(ZoneInfo(zone) if zone else None).strftime("%Y-%m-%d %H:%M")
+
+
+def when(at: int, now: int, zone: str | None = None) -> str:
+    """A point in time as one says it: "in 2 h", "today 09:00", "yesterday 18:30", "12 Nov 09:00", "2025-11-12"."""
+    from datetime import UTC, datetime
+    from zoneinfo import ZoneInfo
+
+    if 0 < at - now <= SOON:
+        return f"in {span(at - now)}"
+    there = ZoneInfo(zone) if zone else None
+    then, today = (datetime.fromtimestamp(each, UTC).astimezone(there) for each in (at, now))
+    day = {-1: "yesterday", 0: "today", 1: "tomorrow"}.get((then.date() - today.date()).days)
+    if day:
+        return f"{day} {then:%H:%M}"
+    return f"{then.day} {then:%b %H:%M}" if abs(at - now) < 180 * 86_400 else f"{then:%Y-%m-%d}"
 
 
 def interactive() -> bool:
@@ -186,7 +346,7 @@ class Progress:
 
     def __init__(self, *, every: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._terminal = sys.stderr.isatty()
+        self._terminal = lively(sys.stderr)
         self._every = 0.1 if self._terminal else every
         self._next = 0.0 if self._terminal else clock() + every
         self._drawn = False
@@ -223,6 +383,11 @@ def columns() -> int:
     return shutil.get_terminal_size((100, 24)).columns
 
 
-def counts(by_state: Mapping[str, int]) -> str:
+def counts(by_state: Mapping[str, int], *, coloured: bool = False) -> str:
     """ "accepted 12, deferred 3": what is not zero, in the order given."""
-    return ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in by_state.items() if value) or "nothing"
+    words = (
+        style(f"{name.replace('_', ' ')} {value:,}", fg=COLOURS.get(name) if coloured else None)
+        for name, value in by_state.items()
+        if value
+    )
+    return ", ".join(words) or "nothing"

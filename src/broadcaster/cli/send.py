@@ -36,6 +36,7 @@ from broadcaster.cli.say import (
     warn,
     yes_option,
 )
+from broadcaster.cli.staff import note_relays, tell_staff
 from broadcaster.errors import (
     ConfigError,
     Interrupted,
@@ -239,6 +240,7 @@ def carry(house: House, of: Mailing, *, wait: bool, as_json: bool) -> None:
     from broadcaster import broadcast
     from broadcaster.lock import Lock
 
+    click.get_current_context().call_on_close(lambda: tell_staff(house))
     _ = house.signer, house.seal  # without the keys nothing is begun
     since = house.now
     of = broadcast.begin(house.ledger, house.config, of.id, since)
@@ -376,6 +378,7 @@ def worked(house: House, numbers: list[int], *, since: int, wait: bool, quiet: b
         pass  # broken off: what was on the wire is in doubt, and the ledger says so
     finally:
         progress.done()
+    note_relays(house, turn)
     return turn
 
 

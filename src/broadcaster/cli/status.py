@@ -9,19 +9,22 @@ import click
 from broadcaster.cli.house import House
 from broadcaster.cli.say import (
     COLOURS,
+    Tint,
     bar,
     clean,
-    count,
     counts,
     dump,
     encoded,
     json_option,
     moment,
+    number,
     out,
     say,
     style,
     table,
     warn,
+    when,
+    wrapped,
 )
 from broadcaster.errors import BroadcasterError
 
@@ -103,8 +106,8 @@ def _watched(house: House, mailing: int | None, *, as_json: bool) -> None:
     if not seen:
         say("nothing is going on")
     for of in seen:
-        if not as_json and (hint := _next_step(house, of)):
-            say(f"next: {hint}")
+        for step in () if as_json else next_steps(house, of):
+            say(f"next: {step}")
 
 
 def _state(only: str | None) -> str | None:
@@ -130,25 +133,28 @@ def _going_on(house: House, *, as_json: bool) -> None:
 
 def _told(house: House, of: Mailing) -> None:
     zone = house.config.time.zone
-    state = style(of.state.word, fg=COLOURS.get(of.state.word))
+    state = style(of.state.word, fg=COLOURS.get(of.state.word), bold=True)
     kind = ", a rehearsal" if of.rehearsal else ""
-    out(f"mailing {of.id}: {of.statement} is {state}{kind}" + (f" ({of.reason})" if of.reason else ""))
-    out(f"  prepared {moment(of.created, zone)} by {of.who}" + (f", due {of.window.words}" if of.window.words else ""))
+    why = f" ({clean(of.reason)})" if of.reason else ""
+    out(wrapped(f"mailing {of.id}: {clean(of.statement)} is {state}{kind}{why}", ""))
+    due = f", due {of.window.words}" if of.window.words else ""
+    out(wrapped(f"prepared {when(of.created, house.now, zone)} by {of.who}{due}"))
     settled = of.audience - of.open
     out(f"  {bar(settled / of.audience if of.audience else 1)} {settled:,} of {of.audience:,} settled")
-    out(f"  {counts(of.words())}")
+    out(wrapped(counts(of.words(), coloured=True)))
     if returned := house.bounces.tally(of.id):
-        out(f"  came back: {counts(returned)}; `broadcaster bounces --mailing {of.id}` tells more")
+        out(wrapped(f"came back: {counts(returned)}; `broadcaster bounces --mailing {of.id}` tells more"))
     if of.rule.where:
-        out(f"  only where {clean(of.rule.where)}")
+        out(wrapped(f"only where {clean(of.rule.where)}"))
     if of.left_out:
-        out("  left out: " + ", ".join(f"{reason} {number:,}" for reason, number in of.left_out.items()))
+        out(wrapped("left out: " + ", ".join(f"{reason} {number:,}" for reason, number in of.left_out.items())))
     for each in _slowed(house) if of.state.word == "sending" else ():
-        out(f"  {_slow_words(each, house.now, zone)}")
+        out(wrapped(_slow_words(each, house.now, zone)))
     if of.forgotten is not None:
-        out(f"  who got it is forgotten since {moment(of.forgotten, zone)}: these figures are all that is kept")
-    if hint := _next_step(house, of):
-        out(f"  next: {hint}")
+        since = moment(of.forgotten, zone)
+        out(wrapped(f"who got it is forgotten since {since}: these figures are all that is kept"))
+    for step in next_steps(house, of):
+        out(wrapped(f"{style('next:', bold=True)} {step}"))
 
 
 def _slowed(house: House) -> list[dict[str, Any]]:
@@ -170,27 +176,19 @@ def _slow_words(slow: dict[str, Any], now: int, zone: str | None) -> str:
     return f"slowed: {name} said we are too fast; {rest}{max(1, round(100 * slow['share']))} % of the usual pace"
 
 
-def _next_step(house: House, of: Mailing) -> str:
-    """The next action, named."""
-    from broadcaster.delivery import State
-
-    if of.state.word in ("paused", "held"):
-        return f"broadcaster resume {of.id}, or cancel {of.id}"
-    if of.state.word == "ready":
-        return f"broadcaster send {of.id}"
-    if of.state.over or of.state.word == "scheduled":
-        return ""
-    if of.tally.get(State.DEFERRED):
-        at = house.ledger.next_ripe(of.id)
-        when = f" at {moment(at, house.config.time.zone)}" if at is not None else ""
-        return (
-            f"{count(of.tally[State.DEFERRED], 'delivery', 'deliveries')} tried again{when} by `run` or `send {of.id}`"
-        )
-    if of.tally.get(State.IN_DOUBT) == of.open:
-        return f"broadcaster resolve {of.id} --from-log FILE asks the relay's log; or --accept, or --resend"
+def next_steps(house: House, of: Mailing) -> list[str]:
+    """What to do next about a mailing, or who does it; nothing where nothing is to be done."""
     from broadcaster.lock import Lock
+    from broadcaster.steps import ahead, lately
 
-    return "" if Lock(house.workspace.lock).held() else f"broadcaster send {of.id}"
+    found = ahead(
+        of,
+        now=house.now,
+        ripe=house.ledger.next_ripe(of.id),
+        cron=lately(house.ledger.seen("run"), house.now),
+        at_work=Lock(house.workspace.lock).held(),
+    )
+    return [each.said(lambda at: when(at, house.now, house.config.time.zone), number) for each in found]
 
 
 def records(house: House, of: Mailing) -> Iterator[dict[str, Any]]:
@@ -212,18 +210,21 @@ def _deliveries(house: House, of: Mailing, only: str | None, *, as_json: bool) -
         for row in found:
             out(encoded(row))
         return
-    zone = house.config.time.zone
+    now, zone = house.now, house.config.time.zone
     table(
-        ["address", "state", "tries", "when", "relay", "answer"],
+        ["address", "state", "tries", "when", "next", "relay", "answer"],
         (
             (
                 row["address"] or "(gone)",
-                row["state"].replace("_", " "),
+                Tint(row["state"].replace("_", " "), COLOURS.get(row["state"])),
                 row["attempts"],
-                moment(row["at"], zone) if row["at"] else "",
+                when(row["at"], now, zone) if row["at"] else "",
+                when(row["next"], now, zone) if row["next"] else "",
                 row["relay"],
                 f"{row['code'] or ''} {row['reply'] or ''}".strip()[:120],
             )
             for row in found
         ),
+        keep=["address", "state"],
+        spare=["next"],
     )

@@ -24,7 +24,7 @@ from broadcaster.cli.people import (
     where_option,
     zone_name,
 )
-from broadcaster.cli.say import clean, dry_run_option, dump, json_option, moment, out, say, table
+from broadcaster.cli.say import Tint, clean, clip, dry_run_option, dump, json_option, moment, out, say, table
 from broadcaster.cli.subscribers_dossier import dossier
 from broadcaster.cli.subscribers_erase import erase
 from broadcaster.cli.subscribers_export import export
@@ -103,18 +103,30 @@ def find(house: House, text: str, of: str | None, where: str, limit: int | None,
             each["address"],
             each["name"],
             each["language"],
-            ", ".join(name if state == "active" else f"{name} ({state})" for name, state in each["lists"].items())
-            + (f" [suppressed: {each['suppressed']}]" if each["suppressed"] else ""),
-            ", ".join(f"{field}: {value}" for field, value in each["fields"].items())[:60],
+            _standing(each),
+            clip(", ".join(f"{field}: {value}" for field, value in each["fields"].items()), 60),
         )
         for each in people[: most or None]
     ]
-    table(["address", "name", "language", "lists", "fields"], rows)
+    table(
+        ["address", "name", "language", "lists", "fields"],
+        rows,
+        keep=["address"],
+        spare=["name", "language", "fields"],
+    )
     if not rows:
         nobody = f"nobody has {clean(text)!r}" if text else "nobody is meant by that" if where or on else None
         say(nobody or "nobody yet: `broadcaster subscribers import FILE --list LIST`")
     elif most and len(people) > most:
         say(f"… and more: these are the first {most:,}; --limit 0 shows all")
+
+
+def _standing(each: dict[str, Any]) -> Tint:
+    """The lists of a person, and what stands between them and any mail."""
+    lists = ", ".join(name if state == "active" else f"{name} ({state})" for name, state in each["lists"].items())
+    if each["suppressed"]:
+        return Tint(f"{lists} [suppressed: {each['suppressed']}]", "red")
+    return Tint(lists, None if all(state == "active" for state in each["lists"].values()) else "yellow")
 
 
 @subscribers.command("show", short_help="Show what is kept of one person.")

@@ -10,32 +10,26 @@ from typing import TYPE_CHECKING
 import click
 
 from broadcaster.cli.house import House
-from broadcaster.cli.say import count, dry_run_option, dump, json_option, moment, say, table
-from broadcaster.errors import AddressError, BadData, NotAllowed, NotFound, RelayUnavailable, Unfinished
+from broadcaster.cli.say import count, dry_run_option, dump, json_option, say, table
+from broadcaster.errors import AddressError, BadData, NotAllowed, NotFound, Unfinished
+from broadcaster.posting import Letter
 
 if TYPE_CHECKING:
     from broadcaster.address import Address
-    from broadcaster.config import Relay
-    from broadcaster.delivery import Answer, Envelope
     from broadcaster.merge import MergeTemplate
     from broadcaster.subscriber import Subscriber
-    from broadcaster.transports import Transport
 
 PREFIX = "[Test] "
 # copies for a whole list are no test
 MOST = 50
-# who has to wait longer for the relay's limit is told so instead (seconds)
-PATIENCE = 60.0
 
 
-@dataclass(slots=True)
-class Trial:
-    """One copy to one address, and what became of it."""
+@dataclass(slots=True, kw_only=True)
+class Trial(Letter):
+    """One copy to one address."""
 
     address: str
     language: str
-    envelope: Envelope
-    answer: Answer | None = None
 
     @property
     def state(self) -> str:
@@ -91,7 +85,7 @@ def test(
     trials, more = _written(house, statement, merges, allowed, person)
     if not dry_run and trials:
         try:
-            asyncio.run(_mailed(house, trials))
+            asyncio.run(house.post(house.config.relays, trials))
         except Unfinished:
             _tell(house, trials, dry_run=dry_run, as_json=as_json)
             raise
@@ -146,57 +140,12 @@ def _written(
                 reader = person or house.roster.find(address) or nobody(str(address), tag)
                 # whoever lends the fields, the mail goes to the one who asked for it
                 envelope = copies.of(reader._replace(address=str(address)), tag, house.now)
-                trials.append(Trial(str(address), tag, envelope))
+                trials.append(Trial(address=str(address), language=tag, envelope=envelope))
         except BadData as error:
             if isinstance(error, NotFound):
                 raise
             faults.append(error)
     return trials, faults
-
-
-async def _mailed(house: House, trials: Sequence[Trial]) -> None:
-    """Hand all over to the first relay that talks to us. Raises RelayUnavailable."""
-    last: tuple[Relay, Answer] | None = None
-    for relay in house.config.relays:
-        transport = house.transport(relay)
-        try:
-            refused = await transport.open()
-            if refused is None:
-                await _delivered(house, relay, transport, trials)
-                return
-            last = (relay, refused)
-        finally:
-            await transport.close()
-    assert last is not None
-    from broadcaster.delivery import told
-
-    raise RelayUnavailable(
-        f"no relay would talk to us: {told(last[1])}", where=f"relays.{last[0].name}", hint="nothing was mailed"
-    )
-
-
-async def _delivered(house: House, relay: Relay, transport: Transport, trials: Sequence[Trial]) -> None:
-    """One after the other, as fast as the relay's limits allow: these count as any other mail does."""
-    from broadcaster.pace import Pace
-
-    scope = f"relay:{relay.name}"
-    pace = Pace(relay.limits, house.ledger.pace(scope))
-
-    async def hand() -> None:
-        """Nothing to write down: a test is in no ledger."""
-
-    try:
-        for trial in trials:
-            turn = pace.next(house.clock())
-            if (wait := turn - house.clock()) > PATIENCE:
-                until = moment(int(turn), house.config.time.zone)
-                raise Unfinished(f"the limits of {relay.name} are used up until {until}", hint="try again then")
-            await asyncio.sleep(max(0.0, wait))
-            pace.take(turn)
-            trial.answer = await transport.deliver(trial.envelope, hand)
-    finally:
-        if pace.state:
-            house.ledger.keep_pace(scope, pace.state)
 
 
 def _tell(house: House, trials: Sequence[Trial], *, dry_run: bool, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from broadcaster.cli.house import House
-from broadcaster.cli.say import COLOURS, bar, clip, counts, encoded, moment, out, span, style, width
+from broadcaster.cli.say import COLOURS, bar, clip, counts, encoded, lively, moment, out, span, style, width
 
 if TYPE_CHECKING:
     from broadcaster.mailing import Mailing
@@ -133,7 +133,7 @@ class Canvas:
 
 def watch(house: House, number: int | None, *, as_json: bool) -> list[Mailing]:
     """Look on until nothing moves any more. The mailings as they were seen last. Exits with 130 on Ctrl-C."""
-    terminal = sys.stdout.isatty() and not as_json
+    terminal = lively(sys.stdout) and not as_json
     try:
         return _look_on(house, number, Canvas(sys.stdout.write) if terminal else None, as_json=as_json)
     except KeyboardInterrupt:
