@@ -237,8 +237,24 @@ class Spoilt(TypedDict):
     text: Annotated[str, "the row, as far as it is shown"]
 
 
+class Differs(TypedDict):
+    """Somebody who is known already, and what the file would change of them."""
+
+    address: str
+    fields: Annotated[dict[str, list[str]], "field: before, after"]
+
+
+class Slip(TypedDict):
+    """A new address that may be a slip."""
+
+    line: int
+    address: str
+    other: Annotated[str, "what it may have been meant to be, or whom it is like"]
+    why: str
+
+
 class Imported(_Import):
-    """What a file did, or would do; `import` is null for a dry run. All but `rows` add up to `rows`."""
+    """What a file did, or would do; `import` is null for a dry run. All but `rows` and `removed` add up to `rows`."""
 
     rows: Count
     new: Count
@@ -248,9 +264,47 @@ class Imported(_Import):
     suppressed: Count
     duplicates: Count
     erased: Count
+    leaves: Annotated[int, "who left the list of another system"]
+    barred: Annotated[int, "who must get nothing, says another system"]
+    removed: Annotated[int, "who is on the list and not in the file, with --sync"]
     invalid: list[Spoilt]
     notes: list[str]
     columns: Annotated[dict[str, str], "heading, field"]
+    changes: list[Differs]
+    leaving: Annotated[list[str], "addresses of those who are removed"]
+    look_alikes: list[Slip]
+    typing_errors: list[Slip]
+    role_addresses: list[Slip]
+    disposable: list[Slip]
+
+
+class Intake(_Import):
+    """A file that was taken in."""
+
+    list: str
+    file: str
+    at: Time
+    who: str
+    consent: str
+    figures: dict[str, Any]
+    undone: Annotated[int | None, "when it was taken back (epoch seconds)"]
+
+
+class Undone(_Import):
+    """An import that was taken back, or would be."""
+
+    deleted: Annotated[int, "it had made them, and nobody has done anything with them"]
+    taken_off: Annotated[int, "it had made them, and something was done since: they stay, off the list"]
+    restored: Annotated[int, "they were known before"]
+    kept: Annotated[int, "of whom something stays because it came later"]
+    lifted: Annotated[int, "suppressions that it had brought"]
+
+
+class Encrypted(TypedDict):
+    """Whether the database is encrypted."""
+
+    encrypted: bool
+    changed: Annotated[bool, "it was not so before"]
 
 
 class On(TypedDict):
@@ -684,6 +738,8 @@ SHAPES: tuple[Shape, ...] = (
     Shape("subscribers remove", Removed),
     Shape("subscribers unsubscribe", Left),
     Shape("subscribers import", Imported),
+    Shape("subscribers undo", Undone),
+    Shape("subscribers imports", list[Intake]),
     Shape("subscribers export", Person, lines=True),
     Shape("subscribers dossier", Dossier),
     Shape("subscribers erase", Erased),
@@ -720,6 +776,9 @@ SHAPES: tuple[Shape, ...] = (
     Shape("bounces", list[Bounce]),
     Shape("run", Run),
     Shape("run", WouldRun, "with --dry-run"),
+    Shape("encrypt", Encrypted),
+    Shape("rekey", Encrypted),
+    Shape("decrypt", Encrypted),
 )
 
 

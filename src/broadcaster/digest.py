@@ -246,6 +246,5 @@ def message(
         head += (
             f'--{mark}\r\nContent-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: base64\r\n\r\n'
         ).encode()
-        head += encoding.lines64(body.replace("\n", "\r\n").encode())
-        head += b"" if head.endswith(b"\r\n") else b"\r\n"
+        head += encoding.lines64(body.replace("\n", "\r\n").encode()).encode()
     return head + f"--{mark}--\r\n".encode()
