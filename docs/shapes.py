@@ -714,6 +714,14 @@ class WouldDemo(TypedDict):
     commands: list[str]
 
 
+class Completion(TypedDict):
+    """What lets a shell complete."""
+
+    shell: Literal["bash", "fish", "zsh"]
+    file: Annotated[str | None, "where it is written, with --install"]
+    script: str
+
+
 class Shape(NamedTuple):
     """One kind of output: which command says it, when, and as what. `lines`: JSON lines, each of them that."""
 
@@ -779,6 +787,7 @@ SHAPES: tuple[Shape, ...] = (
     Shape("encrypt", Encrypted),
     Shape("rekey", Encrypted),
     Shape("decrypt", Encrypted),
+    Shape("completion", Completion),
 )
 
 

@@ -98,6 +98,7 @@ ROWS: Mapping[str, Sequence[str]] = {
     "backup": ("backup", "backup --json --with-passwords", "backup --to {harm}", "backup --check {wrong}"),
     "restore": ("restore {wrong} {new}", "restore {file} {new} --json", "restore {wrong} {new} --mark {file}"),
     "forget": ("forget", "forget --dry-run --json"),
+    "completion": ("completion bash", "completion fish --json", "completion zsh --install --dry-run"),
 }
 # whose very job it is to show people, unasked: what they write to standard output may name them
 SHOW = {"subscribers find", "subscribers export", "subscribers import", "suppressions show", "status", "bounces"}

@@ -345,6 +345,31 @@ def open_database(path: Path, *, create: bool = True, who: str = "", keys: Keys 
     return db
 
 
+@contextmanager
+def glance(path: Path) -> Iterator[Db | None]:
+    """The database to be looked at for a moment: never made, brought up to date, written to or waited for.
+
+    None where that cannot be: it is not there, encrypted, or of another version.
+    """
+    try:
+        with path.open("rb") as file:
+            plain = file.read(len(PLAIN)) == PLAIN
+        # without a log nobody has it open: nothing is put beside it then
+        how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+        conn = sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=0) if plain else None
+    except (OSError, sqlite3.Error):
+        conn = None
+    if conn is None:
+        yield None
+        return
+    with closing(conn):
+        try:
+            known = conn.execute("pragma user_version").fetchone()[0] == len(SCHEMA)
+        except sqlite3.Error:
+            known = False
+        yield Db(conn, path) if known else None
+
+
 def left_behind(path: Path) -> list[Path]:
     """What a killed process has left beside the database: see transcript.py."""
     return [each for end in (*NEW, *GONE) if os.path.lexists(each := path.with_name(path.name + end))]

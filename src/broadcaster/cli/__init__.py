@@ -18,6 +18,8 @@ from broadcaster.errors import BroadcasterError, Interrupted, Unanswered
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from click.shell_completion import CompletionItem
+
 # command → the module that holds it; the order is that of `--help`
 COMMANDS = {
     "init": "init",
@@ -52,6 +54,7 @@ COMMANDS = {
     "encrypt": "encryption",
     "rekey": "encryption",
     "decrypt": "encryption",
+    "completion": "completion",
 }
 
 # The first line of each command's help, so that `--help` imports none of them; a test compares the two.
@@ -88,6 +91,9 @@ SUMMARIES = {
     "encrypt": "Keep the whole database encrypted from now on, with the key that [encryption] names.",
     "rekey": "Encrypt the database under a new key: when somebody may know the old one.",
     "decrypt": "Keep the database as plain text again: whoever has the disk can read it.",
+    "completion": (
+        "Print what lets SHELL complete commands, options, names and numbers: bash, zsh or fish, by default your own."
+    ),
 }
 
 
@@ -104,6 +110,13 @@ class Menu(click.Group):
         command = getattr(importlib.import_module(f"broadcaster.cli.{module}"), cmd_name)
         assert isinstance(command, click.Command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=SUMMARIES[name]) for name in COMMANDS if name.startswith(incomplete)]
+        # options, and none of what a group would import
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -162,6 +175,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.umask(0o077)
     _leave_no_core()
     _open_streams()
+    if asked := os.environ.get("_BROADCASTER_COMPLETE"):
+        from broadcaster.cli.completion import answer
+
+        sys.exit(answer(broadcaster, asked))
     sys.exit(_run(arguments))
 
 

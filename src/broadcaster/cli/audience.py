@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from broadcaster.cli import complete
 from broadcaster.cli.house import House
 from broadcaster.cli.people import PAGE, stream
 from broadcaster.cli.prepare import need_lists, tell_people, who_options
@@ -21,7 +22,7 @@ SHOWN = 100
 
 
 @click.command()
-@click.argument("statement", required=False)
+@click.argument("statement", required=False, shell_complete=complete.statements)
 @who_options
 @click.option(
     "--limit",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from broadcaster.cli import complete
 from broadcaster.cli.house import House
 from broadcaster.cli.people import stream
 from broadcaster.cli.say import clip, json_option, moment, say, table
@@ -22,7 +23,7 @@ WORDS = 60
 
 
 @click.command()
-@click.option("--mailing", type=int, metavar="M", help="Only of this mailing.")
+@click.option("--mailing", type=int, metavar="M", shell_complete=complete.mailings, help="Only of this mailing.")
 @click.option("--since", metavar="D", help="Only since then: 3d, 12h, or a date like 2026-05-04.")
 @click.option("--domain", metavar="DOMAIN", help="Only addresses there.")
 @click.option("--kind", metavar="KIND", help="hard, soft, complaint, unsubscribe, auto_reply, other or unknown.")

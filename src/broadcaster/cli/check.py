@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from broadcaster.cli import complete
 from broadcaster.cli.house import House
 from broadcaster.cli.people import where_option
 from broadcaster.cli.say import clean, count, dump, json_option, out, say, style
@@ -29,9 +30,14 @@ UNMADE = frozenset({"template", "image", "attachment"})
 
 
 @click.command()
-@click.argument("statement")
+@click.argument("statement", shell_complete=complete.statements)
 @click.option(
-    "--list", "lists", metavar="LIST", multiple=True, help="Whose fields and languages count; all by default."
+    "--list",
+    "lists",
+    metavar="LIST",
+    multiple=True,
+    shell_complete=complete.lists,
+    help="Whose fields and languages count; all by default.",
 )
 @where_option
 @click.option("--links", is_flag=True, help="Ask every link whether it answers; nothing private is asked.")

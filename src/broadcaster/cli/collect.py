@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from broadcaster.cli import complete
 from broadcaster.cli.house import House, tried
 from broadcaster.cli.say import Progress, clean, count, counts, dry_run_option, dump, json_option, say, warn
 from broadcaster.errors import ConfigError, Unfinished
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1)
-@click.option("--believe", type=int, metavar="M", help="Read nothing; what was held of mailing M is true.")
+@click.option(
+    "--believe",
+    type=int,
+    metavar="M",
+    shell_complete=complete.mailings,
+    help="Read nothing; what was held of mailing M is true.",
+)
 @dry_run_option
 @json_option
 @click.pass_obj

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from broadcaster.cli import complete
 from broadcaster.cli.house import House, tried
 from broadcaster.cli.prepare import whose_turn
 from broadcaster.cli.say import ask, count, counts, dry_run_option, dump, json_option, say, yes_option
 
 
 @click.command()
-@click.argument("mailing", type=int)
+@click.argument("mailing", type=int, shell_complete=complete.mailings)
 @dry_run_option
 @json_option
 @click.pass_obj
@@ -36,7 +37,7 @@ def pause(house: House, mailing: int, dry_run: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("mailing", type=int)
+@click.argument("mailing", type=int, shell_complete=complete.mailings)
 @dry_run_option
 @json_option
 @click.pass_obj
@@ -65,7 +66,7 @@ def resume(house: House, mailing: int, dry_run: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("mailing", type=int)
+@click.argument("mailing", type=int, shell_complete=complete.mailings)
 @dry_run_option
 @yes_option
 @json_option

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from broadcaster.cli import complete
 from broadcaster.cli.house import House, tried
 from broadcaster.cli.people import Noun
 from broadcaster.cli.say import ask, count, dry_run_option, dump, json_option, out, say, table, yes_option
@@ -110,7 +111,7 @@ def create(house: House, name: str, titles: tuple[str, ...], dry_run: bool, as_j
 
 
 @lists.command("edit")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.lists)
 @title_option
 @dry_run_option
 @json_option
@@ -137,7 +138,7 @@ def edit(house: House, name: str, titles: tuple[str, ...], dry_run: bool, as_jso
 
 
 @lists.command("delete")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.lists)
 @dry_run_option
 @yes_option
 @json_option

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from broadcaster.cli import complete
 from broadcaster.cli.bounces import beginning
 from broadcaster.cli.house import House
 from broadcaster.cli.people import known, list_option, stream
@@ -22,7 +23,9 @@ DIGEST = 12
 
 
 @click.command()
-@click.option("--mailing", type=int, metavar="N", help="Only what concerns this mailing.")
+@click.option(
+    "--mailing", type=int, metavar="N", shell_complete=complete.mailings, help="Only what concerns this mailing."
+)
 @click.option("--subscriber", metavar="ADDRESS|ID", help="Only what concerns this person; a number is an id.")
 @list_option(help="Only what concerns LIST, also one that was deleted.")
 @click.option("--import", "intake", type=click.IntRange(min=1), metavar="N", help="Only what concerns this import.")

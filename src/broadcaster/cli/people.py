@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from broadcaster.cli import complete
 from broadcaster.cli.say import clean, encoded, moment
 from broadcaster.errors import LanguageError, NotFound
 
@@ -27,6 +28,8 @@ class Noun(click.Group):
     """A noun with verbs. Without one, what follows is for the first of them: `subscribers anna` finds her."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing and not args:
+            return super().parse_args(ctx, args)  # a shell asks which verbs there are
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
             args = [next(iter(self.commands)), *args]
         return super().parse_args(ctx, args)
@@ -38,7 +41,9 @@ class Noun(click.Group):
 def list_option(*, required: bool = False, multiple: bool = False, help: str) -> Callable[[Command], Command]:  # noqa: A002
     """--list, as every command about people takes it."""
     name = "lists" if multiple else "to" if required else "of"
-    return click.option("--list", name, metavar="LIST", required=required, multiple=multiple, help=help)
+    return click.option(
+        "--list", name, metavar="LIST", required=required, multiple=multiple, help=help, shell_complete=complete.lists
+    )
 
 
 def where_option(command: Command) -> Command:

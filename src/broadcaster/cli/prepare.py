@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from broadcaster.cli import complete
 from broadcaster.cli.house import House
 from broadcaster.cli.people import where_option
 from broadcaster.cli.say import Command, clean, count, dry_run_option, dump, json_option, say, span, warn
@@ -29,12 +30,18 @@ def who_options(command: Command) -> Command:
         where_option,
         click.option(
             "--exclude",
+            shell_complete=complete.exclusions,
             metavar="LIST|@SEGMENT|mailing:N",
             multiple=True,
             help="Not who is on this list, in this segment, or in that mailing; may be given several times.",
         ),
         click.option(
-            "--list", "lists", metavar="LIST", multiple=True, help="Who is on it; may be given several times."
+            "--list",
+            "lists",
+            metavar="LIST",
+            multiple=True,
+            shell_complete=complete.lists,
+            help="Who is on it; may be given several times.",
         ),
     ):
         command = option(command)
@@ -60,7 +67,7 @@ def audience_options(command: Command) -> Command:
 
 
 @click.command()
-@click.argument("statement")
+@click.argument("statement", shell_complete=complete.statements)
 @audience_options
 @dry_run_option
 @json_option

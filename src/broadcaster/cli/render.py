@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from broadcaster.cli import complete
 from broadcaster.cli.house import House
 from broadcaster.cli.say import clean, dry_run_option, dump, json_option, out, say
 from broadcaster.custody import write_private
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("statement")
+@click.argument("statement", shell_complete=complete.statements)
 @click.option(
     "--as", "reader", metavar="ADDRESS", help="As this subscriber gets it; otherwise for nobody in particular."
 )

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 import click
 
+from broadcaster.cli import complete
 from broadcaster.cli.house import House, tried
 from broadcaster.cli.say import (
     Progress,
@@ -36,7 +37,7 @@ BLOCK = 1 << 20
 
 
 @click.command()
-@click.argument("mailing", type=int)
+@click.argument("mailing", type=int, shell_complete=complete.mailings)
 @click.argument("addresses", metavar="[ADDRESS]...", nargs=-1)
 @click.option("--resend", is_flag=True, help="They are sent once more; somebody may get it twice.")
 @click.option("--accept", is_flag=True, help="They are taken as accepted; somebody may have got nothing.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from broadcaster.cli import complete
 from broadcaster.cli.house import House, tried
 from broadcaster.cli.people import Noun
 from broadcaster.cli.say import (
@@ -108,7 +109,7 @@ def save(house: House, name: str, where: str, dry_run: bool, as_json: bool) -> N
 
 
 @segments.command("edit")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.segments)
 @meaning_option
 @dry_run_option
 @json_option
@@ -132,7 +133,7 @@ def edit(house: House, name: str, where: str, dry_run: bool, as_json: bool) -> N
 
 
 @segments.command("delete")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.segments)
 @dry_run_option
 @yes_option
 @json_option

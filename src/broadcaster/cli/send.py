@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from broadcaster.cli import complete
 from broadcaster.cli.house import House
 from broadcaster.cli.prepare import (
     Asked,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("statement", metavar="STATEMENT|MAILING")
+@click.argument("statement", metavar="STATEMENT|MAILING", shell_complete=complete.statements_and_mailings)
 @audience_options
 @click.option("--wait", is_flag=True, help="Stay until nothing waits any more: deferred deliveries are tried again.")
 @click.option("--again", is_flag=True, help="Make a new mailing although this one was sent already.")

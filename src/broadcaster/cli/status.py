@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from broadcaster.cli import complete
 from broadcaster.cli.house import House
 from broadcaster.cli.say import (
     COLOURS,
@@ -35,9 +36,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("mailing", type=int, required=False)
+@click.argument("mailing", type=int, shell_complete=complete.mailings, required=False)
 @click.option("--deliveries", is_flag=True, help="Every delivery with its last answer; with --json, JSON lines.")
-@click.option("--state", "only", metavar="STATE", help="With --deliveries: only those in this state.")
+@click.option(
+    "--state",
+    "only",
+    metavar="STATE",
+    shell_complete=complete.states,
+    help="With --deliveries: only those in this state.",
+)
 @click.option(
     "--watch", "watching", is_flag=True, help="Look on until it stops, or nobody sends; with --json, JSON lines."
 )

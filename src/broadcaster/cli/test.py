@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from broadcaster.cli import complete
 from broadcaster.cli.house import House
 from broadcaster.cli.say import count, dry_run_option, dump, json_option, say, table
 from broadcaster.errors import AddressError, BadData, NotAllowed, NotFound, Unfinished
@@ -47,7 +48,7 @@ class Trial(Letter):
 
 
 @click.command()
-@click.argument("statement")
+@click.argument("statement", shell_complete=complete.statements)
 @click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
 @click.option("--as", "reader", metavar="SUBSCRIBER", help="With the fields of this subscriber.")
 @click.option("--language", metavar="LANG", help="Only this part.")
