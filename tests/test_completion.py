@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -145,7 +146,7 @@ def bash(here: World, tmp_path: Path) -> Iterator[pexpect.spawn[str]]:
 def test_a_real_bash_completes(bash: pexpect.spawn[str], typed: str, becomes: str) -> None:
     bash.send(f"{typed}\t\r")
     bash.expect(r"<(.*)>\r\n")
-    assert bash.match
+    assert isinstance(bash.match, re.Match)
     assert f"broadcaster {bash.match[1]}" == becomes
 
 
