@@ -70,6 +70,7 @@ class Mailing(States):
     by: Annotated[str, "the system user who prepared it"]
     digest: Annotated[str, "SHA-256 of what is frozen"]
     left_out: Annotated[dict[str, int], "who was left out when it was prepared: reason, how many"]
+    forgotten: Annotated[int | None, "since when it is forgotten who got it (epoch seconds)"]
 
 
 class Foreseen(States):
@@ -388,6 +389,7 @@ class Why(TypedDict):
     deliveries: list[Past]
     erased: Annotated[int | None, "since when (epoch seconds)"]
     returned: list[Returned]
+    forgotten: Annotated[list[int], "mailings of which nobody knows any more who got them"]
 
 
 class Whole(TypedDict):
@@ -714,6 +716,254 @@ class WouldDemo(TypedDict):
     commands: list[str]
 
 
+# what came of a mailing
+
+
+class GroupFigures(TypedDict):
+    """Part of an audience."""
+
+    audience: Count
+    accepted: Count
+    bounced: Count
+    rejected: Count
+    in_doubt: Count
+    waiting: Count
+    unsent: Count
+
+
+class OfLanguage(GroupFigures):
+    """Who got one language."""
+
+    language: str
+
+
+class OfDomain(GroupFigures):
+    """Who is at one domain."""
+
+    domain: str
+
+
+class OfRest(GroupFigures):
+    """Who is at the other domains."""
+
+    domains: Annotated[int, "how many domains"]
+
+
+class OfDomains(TypedDict):
+    """Where it went."""
+
+    named: list[OfDomain]
+    other: OfRest
+    gone: Annotated[GroupFigures, "people who are known no more"]
+
+
+class ReasonFigures(TypedDict):
+    """Why, and how often: see [the reasons](reasons.md)."""
+
+    reason: str
+    number: Count
+    waiting: NotRequired[Annotated[int, "of how many it is the last word so far"]]
+    codes: Annotated[dict[str, int], "code, how often"]
+
+
+class At(TypedDict):
+    """A step of time."""
+
+    at: Time
+    number: Count
+
+
+class OverTime(TypedDict):
+    """What the relays took, over time."""
+
+    step: Annotated[int, "seconds"]
+    series: list[At]
+    later: Annotated[int, "after the last of the steps"]
+    untimed: Annotated[int, "nobody knows when"]
+    last: Annotated[int | None, "epoch seconds"]
+
+
+class Kinds(TypedDict):
+    """What came back, by kind."""
+
+    hard: Count
+    soft: Count
+    unknown: Count
+    complaint: Count
+    unsubscribe: Count
+
+
+class Day(Kinds):
+    """What came back on one day."""
+
+    day: Annotated[str, "2026-05-04"]
+
+
+class ReturnedFigures(Kinds):
+    """What came back."""
+
+    days: list[Day]
+    reasons: list[ReasonFigures]
+
+
+class Complaints(TypedDict):
+    """How many of those whose copy was accepted reported it as unwanted."""
+
+    number: Count
+    of: Count
+    rate: float | None
+    warn: Annotated[float, "the line where one should worry"]
+    stop: Annotated[float, "the line where one should stop"]
+    level: Literal["ok", "warn", "stop"]
+
+
+class LimitFigures(TypedDict):
+    """How much of a limit was used."""
+
+    limit: Annotated[str, "as it is configured"]
+    reached: float | None
+    share: float | None
+
+
+class RelayFigures(TypedDict):
+    """One relay."""
+
+    relay: str
+    tries: Count
+    accepted: Count
+    busiest_minute: int | None
+    busiest_hour: int | None
+    busiest_day: int | None
+    limits: list[LimitFigures] | None
+
+
+class Earlier(GroupFigures):
+    """An earlier mailing, to compare with."""
+
+    mailing: int
+    statement: str
+    state: MailingState
+    prepared: Time
+    complaints: Count
+    leave_wishes: Count
+
+
+class ReportFigures(TypedDict):
+    """One mailing in figures. Where it is forgotten who got it, what hangs on that is null."""
+
+    mailing: int
+    statement: str
+    state: MailingState
+    rehearsal: bool
+    lists: list[str]
+    made: Time
+    prepared: Time
+    due: str | None
+    forgotten: bool
+    duration: Annotated[int | None, "seconds, from the first answer to the last"]
+    audience: Count
+    states: States
+    left_out: Annotated[dict[str, int], "reason, how many"]
+    returned: ReturnedFigures
+    complaints: Complaints
+    leave_wishes: Count
+    doubts: Count
+    first_answer: int | None
+    last_answer: int | None
+    languages: list[OfLanguage] | None
+    domains: OfDomains | None
+    accepted_over_time: OverTime | None
+    put_off_reasons: list[ReasonFigures] | None
+    rejected_reasons: list[ReasonFigures] | None
+    doubts_settled: int | None
+    relays: list[RelayFigures] | None
+    earlier: list[Earlier]
+
+
+# keeping
+
+
+class LeftOut(TypedDict):
+    """A file that is not in a backup."""
+
+    file: str
+    why: str
+
+
+class BackedUp(TypedDict):
+    """A backup that was made."""
+
+    file: str
+    octets: int
+    locked: bool
+    left_out: list[LeftOut]
+
+
+class WouldBackUp(TypedDict):
+    """A backup that would be made."""
+
+    file: str
+    files: list[str]
+    left_out: list[LeftOut]
+
+
+class KeptFile(TypedDict):
+    """A file in a backup."""
+
+    name: str
+    size: int
+    digest: str
+
+
+class Backup(TypedDict):
+    """What is in a backup."""
+
+    made: Time
+    by: str
+    schema: int
+    octets: int
+    files: list[KeptFile]
+
+
+class Restored(Backup):
+    """A workspace that was restored."""
+
+    workspace: str
+    people: Count
+    mailings: Count
+    sent_since: Annotated[list[int], "mailings of which more was sent since the backup"]
+
+
+class Forgotten(TypedDict):
+    """What was forgotten, or would be."""
+
+    mailings: Annotated[list[int], "numbers"]
+    deliveries: Count
+    bounces: Count
+    messages: Count
+
+
+class DnsRecord(TypedDict):
+    """What should stand in the DNS."""
+
+    name: str
+    type: str
+    text: str
+
+
+class Diagnosis(TypedDict):
+    """What `doctor` found: see [what it looks at](doctor.md)."""
+
+    level: Literal["error", "warning", "note", "ok"]
+    rule: str
+    group: str
+    subject: str
+    what: str
+    why: str
+    do: Annotated[str, 'what to do, or ""']
+    write: list[DnsRecord]
+
+
 class Completion(TypedDict):
     """What lets a shell complete."""
 
@@ -788,6 +1038,14 @@ SHAPES: tuple[Shape, ...] = (
     Shape("rekey", Encrypted),
     Shape("decrypt", Encrypted),
     Shape("completion", Completion),
+    Shape("report", ReportFigures),
+    Shape("backup", BackedUp),
+    Shape("backup", WouldBackUp, "with --dry-run"),
+    Shape("backup", Backup, "with --check"),
+    Shape("restore", Restored),
+    Shape("restore", Backup, "with --dry-run"),
+    Shape("forget", Forgotten),
+    Shape("doctor", list[Diagnosis]),
 )
 
 

@@ -283,7 +283,23 @@ def test_the_log_of_years_is_not_told_to_new_staff(here: World) -> None:
 def mailing(slug: str, state: m.State, tally: Mapping[State, int], reason: str = "") -> Mailing:
     audience = sum(tally.values())
     return Mailing(
-        *(7, slug, state, "", "", Rule((1,)), {}, audience, 1, audience, False, 1, "anna", Window(), reason, 1, tally)
+        id=7,
+        statement=slug,
+        state=state,
+        digest="",
+        content="",
+        rule=Rule((1,)),
+        left_out={},
+        audience=audience,
+        first=1,
+        last=audience,
+        rehearsal=False,
+        created=1,
+        who="anna",
+        window=Window(),
+        reason=reason,
+        changed=1,
+        tally=tally,
     )
 
 

@@ -41,6 +41,8 @@ MORE = (
     "resolve 2 --dry-run --resend",
     "resolve 2 --from-log {empty} --dry-run",
 )
+# each of them has a test of its own
+ELSEWHERE = ("encrypt", "rekey", "decrypt", "backup", "restore")
 VALIDATORS = {each: Draft202012Validator(shapes.schema(each.of)) for each in SHAPES}
 
 
@@ -79,7 +81,7 @@ def wrong(command: str, said: str) -> list[str]:
 def rows() -> Iterator[str]:
     for path, each in ROWS.items():
         # another format, and a file, are none of this
-        other = path in ("encrypt", "rekey", "decrypt")
+        other = path in ELSEWHERE
         yield from (row for row in each if not other and "--csv" not in row and "export -o" not in row)
     yield from MORE
 
@@ -90,6 +92,7 @@ def test_every_command_says_json_of_the_shape_that_is_written_down(
     monkeypatch.setenv("RELAY_WORD", "x")
     (tmp_path / "empty").write_text("")
     seen: set[Shape] = set()
+    odd: list[str] = []
     with running(*REFUSED, users={"anna": FILE}) as lab, refusing_imap() as imap:
         for number, row in enumerate(rows()):
             of = aviary.copied(tmp_path / str(number))
@@ -99,9 +102,11 @@ def test_every_command_says_json_of_the_shape_that_is_written_down(
             if not said.out or said.status == 2:
                 continue
             found = {shape for shape in SHAPES if shape.command == command_of(row) and fits(shape, said.out)}
-            assert found, (row, said.out[:1000], wrong(command_of(row), said.out))
+            if not found:
+                odd.append(f"{row}: {wrong(command_of(row), said.out)}\n    {said.out[:500]}")
             seen |= found
-    beyond = {each for each in SHAPES if each.command in ("encrypt", "rekey", "decrypt") or "--as-in" in each.when}
+    assert not odd, "\n".join(odd)
+    beyond = {each for each in SHAPES if each.command in ELSEWHERE or "--as-in" in each.when}
     assert not {(each.command, each.when) for each in set(SHAPES) - seen - beyond}
 
 
@@ -112,6 +117,24 @@ def test_so_does_every_command_about_encrypting(tmp_path: Path) -> None:
     for words in (["encrypt"], ["encrypt", "--dry-run"], ["rekey", "--dry-run"], ["rekey"], ["decrypt"]):
         said = here.run(*words, "--json")
         assert [shape for shape in SHAPES if shape.command == words[0] and fits(shape, said.out)], (words, said)
+
+
+def test_so_does_keeping(tmp_path: Path) -> None:
+    here = world(tmp_path / "workspace")
+    kept, there = tmp_path / "kept", tmp_path / "there"
+    for words in (
+        ["backup", "--dry-run", "-o", str(kept)],
+        ["backup", "-o", str(kept)],
+        ["backup", "--check", str(kept)],
+        ["restore", str(kept), str(there), "--dry-run"],
+        ["restore", str(kept), str(there)],
+    ):
+        said = here.run(*words, "--json")
+        when = next((each for each in ("--dry-run", "--check") if each in words), "")
+        (shape,) = (
+            each for each in SHAPES if each.command == words[0] and each.when == (f"with {when}" if when else "")
+        )
+        assert fits(shape, said.out), (words, said, wrong(words[0], said.out))
 
 
 def test_erasing_as_another_database_has_it_says_a_list(tmp_path: Path) -> None:

@@ -137,7 +137,23 @@ def mailing(state: State, tally: Mapping[delivery.State, int], due: int | None =
     audience = sum(tally.values())
     window = Window(due, "tomorrow" if due else "", None)
     return Mailing(
-        *(7, "june", state, "", "", Rule((1,)), {}, audience, 1, audience, False, 1, "anna", window, "", 1, tally)
+        id=7,
+        statement="june",
+        state=state,
+        digest="",
+        content="",
+        rule=Rule((1,)),
+        left_out={},
+        audience=audience,
+        first=1,
+        last=audience,
+        rehearsal=False,
+        created=1,
+        who="anna",
+        window=window,
+        reason="",
+        changed=1,
+        tally=tally,
     )
 
 

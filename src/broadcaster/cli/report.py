@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from broadcaster.cli import complete
 from broadcaster.cli.house import House
 from broadcaster.cli.say import clean, columns, dry_run_option, dump, json_option, out, say
 
@@ -21,7 +22,7 @@ HEADING = ("section", "key", "value")
 
 
 @click.command()
-@click.argument("mailing", type=int)
+@click.argument("mailing", type=int, shell_complete=complete.mailings)
 @click.option(
     "-o",
     "file",
