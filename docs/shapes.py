@@ -66,6 +66,8 @@ class Mailing(States):
     rehearsal: Annotated[bool, "nothing was mailed to anybody"]
     where: Annotated[str | None, "the filter that it was prepared with"]
     due: Annotated[str | None, "not before: wall time and zone"]
+    due_utc: Annotated[str | None, "the moment that they mean: 2026-12-01T06:00:00Z"]
+    expires_utc: Annotated[str | None, "too late after that"]
     created: Time
     by: Annotated[str, "the system user who prepared it"]
     digest: Annotated[str, "SHA-256 of what is frozen"]
@@ -83,6 +85,8 @@ class Foreseen(States):
     rehearsal: Annotated[bool, "nothing would be mailed to anybody"]
     where: Annotated[str | None, "the filter"]
     due: Annotated[str | None, "not before: wall time and zone"]
+    due_utc: Annotated[str | None, "the moment that they mean: 2026-12-01T06:00:00Z"]
+    expires_utc: Annotated[str | None, "too late after that"]
     left_out: Annotated[dict[str, int], "who is left out: reason, how many"]
     languages: Annotated[dict[str, int], "language that they get, how many"]
     fallbacks: Annotated[dict[str, int], "language that they have, and do not get; how many"]
@@ -101,6 +105,7 @@ class Going(Mailing):
     """A mailing that is not over."""
 
     slowed: list[Slowed]
+    quiet_until: Annotated[int | None, "quiet hours or days off, until then (epoch seconds)"]
 
 
 class Status(Going):
@@ -162,12 +167,43 @@ class Run(TypedDict):
 
     mailings: list[Mailing]
     collected: NotRequired[Annotated[CollectedFigures, "where mailboxes were read"]]
+    held: NotRequired[Annotated[list[int], "mailings for which it is too late, where there are any"]]
+    expired: NotRequired[Annotated[list[int], "mailings whose time is over, where there are any"]]
 
 
 class WouldRun(TypedDict):
     """What `run` would do."""
 
     mailings: Annotated[list[int], "numbers"]
+
+
+class Timetable(TypedDict):
+    """What calls `run` in this workspace, and what waits for it."""
+
+    installed: Annotated[list[Literal["cron", "systemd"]], "by `schedule install`"]
+    line: Annotated[str | None, "of the crontab"]
+    units: Annotated[list[str], "of systemd, by name"]
+    others: Annotated[list[str], "lines of the crontab by other hands that call `run` here"]
+    last_run: Annotated[int | None, "when it was seen last (epoch seconds)"]
+    quiet_until: Annotated[int | None, "quiet hours or days off, until then (epoch seconds)"]
+    mailings: Annotated[list[Mailing], "that have a time, the next one first"]
+
+
+class Installed(TypedDict):
+    """What calls `run` from now on, or would."""
+
+    kind: Literal["cron", "systemd"]
+    every: Annotated[int, "seconds"]
+    changed: Annotated[bool, "it was not so before"]
+    replaced: Annotated[list[Literal["cron", "systemd"]], "what called it before"]
+    line: Annotated[str | None, "of the crontab"]
+    units: Annotated[dict[str, str], "of systemd: name, text"]
+
+
+class Uninstalled(TypedDict):
+    """What calls `run` no more, or would not."""
+
+    removed: list[Literal["cron", "systemd"]]
 
 
 # people
@@ -1034,6 +1070,9 @@ SHAPES: tuple[Shape, ...] = (
     Shape("bounces", list[Bounce]),
     Shape("run", Run),
     Shape("run", WouldRun, "with --dry-run"),
+    Shape("schedule show", Timetable),
+    Shape("schedule install", Installed),
+    Shape("schedule remove", Uninstalled),
     Shape("encrypt", Encrypted),
     Shape("rekey", Encrypted),
     Shape("decrypt", Encrypted),

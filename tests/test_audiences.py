@@ -16,7 +16,8 @@ from broadcaster.cli import _run
 from broadcaster.cli.say import pointed, width
 from broadcaster.db import Db, open_database
 from broadcaster.errors import BadData, NotAllowed, NotFound
-from broadcaster.mailing import Roll, Rule, Window
+from broadcaster.mailing import Roll, Rule
+from broadcaster.schedule import Window
 from tests.conftest import Place, Ran
 
 Here = Callable[..., Ran]

@@ -21,6 +21,7 @@ from broadcaster.db import open_database
 from broadcaster.deeds import DEEDS
 from broadcaster.errors import BroadcasterError
 from broadcaster.roster import Roster
+from tests.lab.clocks import time_comes
 from tests.lab.server import Rule, running
 from tests.lab.world import World, world
 from tests.test_house import HOUSE
@@ -188,9 +189,7 @@ def test_a_mailing_that_goes_wrong_says_who_stopped_it_and_how_its_doubts_were_s
 
 def test_what_is_too_late_is_held(here: World) -> None:
     here.run("prepare", "june", "--list", "news", "--at", "tomorrow 9:00", "--expires", "5m")
-    with closing(sqlite3.connect(here.database)) as conn:
-        conn.execute("update mailing set due = 5, expires = 6 where id = 2")
-        conn.commit()
+    time_comes(here.database, late=600)
     (line,) = added(here, "run")
     assert (line["what"], line["mailing"]) == ("mailing hold", 2)
 

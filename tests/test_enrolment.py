@@ -17,7 +17,8 @@ from broadcaster.db import Db, open_database
 from broadcaster.enclosure import Enclosed
 from broadcaster.errors import StatementError
 from broadcaster.ledger import Ledger
-from broadcaster.mailing import Draft, Mailing, Part, Rule, Window
+from broadcaster.mailing import Draft, Mailing, Part, Rule
+from broadcaster.schedule import Window
 from tests.lab.crowd import gathered
 
 PARTS = [Part(0, "ar", "{}"), Part(1, "en", "{}")]

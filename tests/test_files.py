@@ -17,9 +17,10 @@ from broadcaster.broadcast import enclosures
 from broadcaster.cli import _run
 from broadcaster.enclosure import Enclosed, Names, patterns
 from broadcaster.errors import StatementError
-from broadcaster.mailing import Roll, Rule, Window
+from broadcaster.mailing import Roll, Rule
 from broadcaster.page import emptied
 from broadcaster.probe import Answer
+from broadcaster.schedule import Window
 from broadcaster.subscriber import Subscriber
 from broadcaster.template import lay_out
 from tests.conftest import Place, Ran

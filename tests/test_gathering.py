@@ -18,8 +18,9 @@ from broadcaster.census import Census
 from broadcaster.conditions import Scope, compiled
 from broadcaster.db import Db, open_database
 from broadcaster.ledger import Ledger
-from broadcaster.mailing import Draft, Part, Rule, Window
+from broadcaster.mailing import Draft, Part, Rule
 from broadcaster.roster import Details, Roster
+from broadcaster.schedule import Window
 from broadcaster.subscriber import MailingList
 from tests.lab.crowd import gathered, left_out, reached
 

@@ -17,7 +17,8 @@ from broadcaster.delivery import NEXT, Event, Outcome, Reply, Stage, State
 from broadcaster.enrolment import enrol
 from broadcaster.errors import NotAllowed, NotFound
 from broadcaster.ledger import Ledger, Slip
-from broadcaster.mailing import Draft, Mailing, Part, Rule, Window, digest_of_content
+from broadcaster.mailing import Draft, Mailing, Part, Rule, digest_of_content
+from broadcaster.schedule import Window
 from tests.lab.crowd import gathered
 
 

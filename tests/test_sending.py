@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import sqlite3
 import subprocess
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from email.message import Message
 import pytest
 
 from tests.conftest import Place
+from tests.lab.clocks import time_comes
 from tests.lab.server import Lab, Rule, running
 
 STATEMENT = "---\nsubject: Hello\npreheader: A short one\n---\nHello {{ subscriber.name | default('you') }}\n"
@@ -262,11 +262,7 @@ def test_many_runs_at_once_do_nothing_twice(june: Place) -> None:
 
 def come(place: Place, *, late: int = 0) -> None:
     """The time of every scheduled mailing has come."""
-    database = sqlite3.connect(place.root / "subscribers/broadcaster.db")
-    now = int(time.time())
-    with database:
-        database.execute("update mailing set expires = expires - due + ?, due = ?", (now - late, now - late))
-    database.close()
+    time_comes(place.root / "subscribers/broadcaster.db", late=late)
 
 
 def test_a_time_is_waited_for_and_run_keeps_it(june: Place) -> None:

@@ -22,8 +22,9 @@ from broadcaster.cli.say import clip, width
 from broadcaster.cli.watch import Canvas, Rate, View
 from broadcaster.delivery import Event, State
 from broadcaster.lock import GLANCES, Lock
-from broadcaster.mailing import Mailing, Rule, Window
+from broadcaster.mailing import Mailing, Rule
 from broadcaster.mailing import State as MailingState
+from broadcaster.schedule import Window
 from tests.conftest import Place
 from tests.test_ledger import enrolled
 from tests.test_mark import opened

@@ -14,14 +14,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from broadcaster import choosing, enrolment, gathering
+from broadcaster import choosing, enrolment, gathering, quiet
 from broadcaster import mailing as m
 from broadcaster.db import damaged
 from broadcaster.delivery import Event, State
 from broadcaster.enclosure import Enclosed
 from broadcaster.errors import BadData, EmptyAudience, NotAllowed, NotFound, SenderAtWork, StatementError
 from broadcaster.lock import Lock, boot_id
-from broadcaster.mailing import Draft, Mailing, Part, Rule, Stamp, Window, digest_of_content
+from broadcaster.mailing import Draft, Mailing, Part, Rule, Stamp, digest_of_content
+from broadcaster.schedule import Window
 
 if TYPE_CHECKING:
     from broadcaster.audience import Audience, Row
@@ -295,9 +296,9 @@ def begin(ledger: Ledger, config: Config, number: int, now: int) -> Mailing:
     if of.state is m.State.CANCELLED:
         raise NotAllowed(f"mailing {number} was cancelled")
     if of.state in (m.State.READY, m.State.SCHEDULED, m.State.HELD):
-        if of.window.due is not None and of.window.due > now and of.state is m.State.SCHEDULED:
+        if of.window.moment is not None and of.window.moment > now and of.state is m.State.SCHEDULED:
             return of
-        return ledger.move(number, m.Event.START, now)
+        return _moved(ledger, of, m.Event.START, now)
     ledger.touch(number, now)
     return of
 
@@ -416,11 +417,15 @@ def restored(slug: str) -> str:
 def ripe(ledger: Ledger, now: int) -> list[Mailing]:
     """The scheduled mailings whose time has come."""
     scheduled = ledger.mailings(states=(m.State.SCHEDULED,))
-    return [of for of in scheduled if of.window.due is not None and of.window.due <= now]
+    return [of for of in scheduled if of.window.moment is not None and of.window.moment <= now]
 
 
 def begun(ledger: Ledger, config: Config, now: int, *, since: int = 0) -> list[Mailing]:
-    """The mailings that have something to send now, of those that were begun or changed since then."""
+    """The mailings that have something to send now, of those that were begun or changed since then. None in quiet
+    hours.
+    """
+    if quiet.until(config, now) is not None:
+        return []
     return [
         of
         for of in ledger.mailings(states=(m.State.SENDING,))
@@ -428,16 +433,42 @@ def begun(ledger: Ledger, config: Config, now: int, *, since: int = 0) -> list[M
     ]
 
 
-def start_ripe(ledger: Ledger, config: Config, now: int) -> None:
-    """Start the mailings whose time has come, or hold them when it is too late."""
+def start_ripe(ledger: Ledger, config: Config, now: int) -> list[Mailing]:
+    """Start the mailings whose time has come, or hold them when it is too late; those that were held.
+
+    In quiet hours none starts.
+    """
+    held = []
     for of in ripe(ledger, now):
         with ledger.db.atomic(durable=True):
             if ledger.state(of.id) is not m.State.SCHEDULED:
                 continue  # another `run` was faster
-            if of.window.expires is not None and now > of.window.expires:
-                ledger.move(of.id, m.Event.HOLD, now, f"too late: it was due at {of.window.words}")
-            else:
+            if of.late(now):
+                held.append(ledger.move(of.id, m.Event.HOLD, now, f"too late: it was due at {of.window.words}"))
+            elif quiet.until(config, now) is None:
                 begin(ledger, config, of.id, now)
+    return held
+
+
+def close_late(ledger: Ledger, now: int) -> dict[int, int]:
+    """What has not gone of a mailing by the end that a person set it does not go any more; how many, by mailing."""
+    closed = {}
+    for of in ledger.mailings(states=(m.State.SENDING,)):
+        if of.closing is None or now <= of.closing or not of.waiting:
+            continue
+        with ledger.db.atomic(durable=True):
+            if number := ledger.close(of, Event.EXPIRE):
+                ledger.db.note("mailing expire", now, mailing=of.id, open=number)
+                closed[of.id] = number
+            ledger.finish_if_done(of.id, now)
+    return closed
+
+
+def set_back(ledger: Ledger, now: int) -> int:
+    """By how many seconds the clock was set back since somebody last sent or looked; 0 for less than a minute."""
+    before = ledger.seen("clock") or 0
+    ledger.saw("clock", now)
+    return before - now if before - now >= 60 else 0
 
 
 def _something_due(ledger: Ledger, of: Mailing, now: int) -> bool:
@@ -465,8 +496,18 @@ def resume(ledger: Ledger, number: int, now: int) -> Mailing:
     of = ledger.mailing(number)
     if of.state is m.State.SENDING:
         return of
-    waits = of.state is m.State.PAUSED and of.window.due is not None and of.window.due > now
-    return ledger.move(number, m.Event.SCHEDULE if waits else m.Event.RESUME, now)
+    waits = of.state is m.State.PAUSED and of.window.moment is not None and of.window.moment > now
+    return _moved(ledger, of, m.Event.SCHEDULE if waits else m.Event.RESUME, now)
+
+
+def _moved(ledger: Ledger, of: Mailing, event: m.Event, now: int) -> Mailing:
+    """A person's word moves a mailing, also one that is too late: then its end counts no more."""
+    if not of.late(now):
+        return ledger.move(of.id, event, now)
+    with ledger.db.atomic(durable=True):
+        if of.window.closes:
+            ledger.lift(of.id)
+        return ledger.move(of.id, event, now, late=True)
 
 
 def cancel(ledger: Ledger, number: int, who: str, now: int) -> Mailing:

@@ -220,13 +220,6 @@ class Config:
 
 _NO_EFFECT: Final = "has no effect yet"
 _UNBUILT: Final[tuple[tuple[str, Callable[[Config], bool], Literal["error", "warning"], str], ...]] = (
-    ("time.quiet", lambda c: bool(c.time.quiet), "warning", f"{_NO_EFFECT}: mail goes out at any hour"),
-    (
-        "time.days_off",
-        lambda c: bool(c.time.weekdays_off or c.time.dates_off),
-        "warning",
-        f"{_NO_EFFECT}: mail goes out on any day",
-    ),
     ("safety.surprise", lambda c: c.safety.surprise is not None, "warning", f"{_NO_EFFECT}: nobody is asked again"),
     ("safety.approvals", lambda c: c.safety.approvals > 0, "warning", f"{_NO_EFFECT}: nobody else is asked"),
 )
@@ -327,10 +320,16 @@ def _languages(table: Table) -> Languages:
 
 def _time(table: Table) -> Time:
     days = table.list_of("days_off", _day)
+    quiet = table.list_of("quiet", _hours)
+    weekdays = frozenset(day for day in days if isinstance(day, int))
+    if len(weekdays) == len(WEEKDAYS):
+        table.fail("days_off", "leaves no day to send on", "leave one of the seven out")
+    if all(any(_within(minute, *span) for span in quiet) for minute in range(24 * 60)):
+        table.fail("quiet", "leaves no hour to send in", "make one of the spans shorter")
     return Time(
         zone=table.maybe("zone", _zone),
-        quiet=table.list_of("quiet", _hours),
-        weekdays_off=frozenset(day for day in days if isinstance(day, int)),
+        quiet=quiet,
+        weekdays_off=weekdays,
         dates_off=frozenset(day for day in days if isinstance(day, date)),
     )
 
@@ -351,6 +350,11 @@ def _hours(text: str) -> tuple[int, int]:
         raise ValueError(f'"{text[:60]}" is no span of hours: write it like 21:00-08:00')
     first, minute, last, end = (int(part) for part in found.groups())
     return first * 60 + minute, last * 60 + end
+
+
+def _within(minute: int, start: int, end: int) -> bool:
+    """Whether a minute of the day is in a span, which may run past midnight."""
+    return start <= minute < end if start < end else not end <= minute < start
 
 
 def _day(text: str) -> int | date:

@@ -35,11 +35,12 @@ DEEDS: Final[Mapping[str, str]] = {
     "mailing prepare": "Statement and audience were frozen: `digest` is what was frozen, `audience` how many people.",
     "mailing rehearse": "Before it began, a mailing became a rehearsal, or real.",
     "mailing schedule": "A mailing waits for its time again.",
-    "mailing start": "A mailing is sent from here on.",
+    "mailing start": "A mailing is sent from here on. `late`: although it was too late for it.",
     "mailing pause": "A mailing was paused. `by`: alarm (something was wrong while sending), or restore (the database"
     " is older than the last sending).",
     "mailing hold": "A mailing was too late to be started.",
-    "mailing resume": "A paused or held mailing may go on.",
+    "mailing expire": "The time of a mailing was over, and so many that were `open` do not get it.",
+    "mailing resume": "A paused or held mailing may go on. `late`: although it was too late for it.",
     "mailing finish": "Nothing of a mailing is open any more.",
     "mailing cancel": "A mailing was cancelled, and so many that were `open` do not get it.",
     "mailing recover": "A sender had died. `back`: so many were not sent, and wait again; `doubt`: so many are in"

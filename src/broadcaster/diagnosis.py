@@ -228,7 +228,7 @@ RULES: Final[Mapping[str, Rule]] = {
         _DATABASE,
         "`broadcaster run` was here within the hour, where something waits for it.",
         "Mailings with a time, second tries and returned mail wait until somebody calls `run`.",
-        "Let cron call it: `*/5 * * * * broadcaster -C FOLDER run`, see docs/cron.md.",
+        "`broadcaster schedule install` lets cron call it: docs/cron.md.",
     ),
     "relay-name": Rule(
         _E,

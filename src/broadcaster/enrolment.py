@@ -46,8 +46,8 @@ def enrol(
         digest = roll.seal(draft.content, draft.rule, draft.window)
         conn.execute(
             "insert into mailing (id, statement, state, digest, content, rule, left_out, audience, first, last,"
-            " rehearsal, created, who, due, due_words, expires, changed)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " rehearsal, created, who, due, due_words, expires, changed, guard)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 number,
                 draft.statement,
@@ -66,6 +66,7 @@ def enrol(
                 draft.window.words,
                 draft.window.expires,
                 now,
+                draft.window.closes,
             ),
         )
         conn.execute("insert into tally values (?, ?, ?)", (number, State.PENDING, audience.number))

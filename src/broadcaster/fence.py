@@ -87,8 +87,9 @@ class Fence:
         backoff: Backoff,
         clock: Callable[[], float],
         left_out: Callable[[Event, int], None],
+        hushed: Callable[[float], bool] = lambda _now: False,
     ) -> None:
-        """`left_out` is told how many are not claimed, and why."""
+        """`left_out` is told how many are not claimed, and why. `hushed`: whether nothing more may be at this time."""
         self._ledger = ledger
         self._roster = roster
         self._mark = mark
@@ -97,6 +98,7 @@ class Fence:
         self._backoff = backoff
         self._clock = clock
         self._left_out = left_out
+        self._hushed = hushed
         self._asked: list[_Asked] = []
         self._drawn = 0
         self._owed: set[int] = set()
@@ -124,6 +126,7 @@ class Fence:
     async def start(self, lot: Lot, relay: str) -> Claim[Consignment] | Later | None:
         """Claim a lot when its turn has come: on the disk before anything goes on a wire."""
         now = self._clock()
+        self.closed = self.closed or self._hushed(now)
         flow, to = self._flows.relays[relay], self._flows.of(lot.destination)
         if self.closed or (to is not None and to.pace.next(now) > now + PATIENCE):
             self._refuse(lot, to)

@@ -16,7 +16,8 @@ from broadcaster import mailing as m
 from broadcaster.db import Db, damaged
 from broadcaster.delivery import NEXT, Answer, Event, Outcome, Reply, State
 from broadcaster.errors import NotAllowed, NotFound
-from broadcaster.mailing import Mailing, Part, Rule, Window
+from broadcaster.mailing import Mailing, Part, Rule
+from broadcaster.schedule import Window
 
 
 class Slip(NamedTuple):
@@ -42,7 +43,7 @@ ATTEMPTS = (Event.ACCEPT, Event.DEFER, Event.REJECT, Event.LOSE)
 # One mailing by number, or some by statement and state: a table of some hundred rows at the most.
 _MAILINGS = (
     "select id, statement, state, digest, content, rule, left_out, audience, first, last, rehearsal, created, who,"
-    " due, due_words, expires, reason, changed, forgotten from mailing"
+    " due, due_words, expires, reason, changed, forgotten, guard from mailing"
     " where (?1 is null or id = ?1) and (?2 is null or statement = ?2)"
     " and (?3 = '[]' or state in (select value from json_each(?3))) order by id desc"
 )
@@ -96,10 +97,11 @@ class Ledger:
                 rehearsal=bool(row[10]),
                 created=row[11],
                 who=row[12],
-                window=Window(row[13], row[14], row[15]),
+                window=Window(row[13], row[14], row[15], closes=row[19] > 0),
                 reason=row[16],
                 changed=row[17],
                 forgotten=row[18],
+                lifted=row[19] > 1,
                 tally=tally,
             )
         except (KeyError, TypeError, ValueError):
@@ -152,6 +154,11 @@ class Ledger:
                 "update mailing set changed = max(?, coalesce((select since from sender), 0)) where id = ?",
                 (now, number),
             )
+
+    def lift(self, number: int) -> None:
+        """Let a mailing go on although it is too late: what has not gone expires no more."""
+        with self.db.atomic() as conn:
+            conn.execute("update mailing set guard = 2 where id = ?", (number,))
 
     def rehearse(self, number: int, rehearsal: bool, now: int) -> None:
         """Whether what is sent of it is a rehearsal: fixed when the first of it is sent."""

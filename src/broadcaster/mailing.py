@@ -10,6 +10,7 @@ from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any
 
 from broadcaster import delivery
+from broadcaster.schedule import Window, stamp
 
 if TYPE_CHECKING:
     from broadcaster.enclosure import Enclosed
@@ -111,15 +112,6 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """When a mailing may be started. Epoch seconds; `words` is the wall time and zone that a person gave."""
-
-    due: int | None = None
-    words: str = ""
-    expires: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Part:
     """One frozen language of a mailing."""
 
@@ -163,6 +155,7 @@ class Mailing:
     reason: str
     changed: int
     forgotten: int | None = None  # since when its deliveries are forgotten: then the figures are all that is known
+    lifted: bool = False  # a person let it go on although it was too late
     tally: Mapping[delivery.State, int] = field(default_factory=dict)
 
     @property
@@ -172,8 +165,23 @@ class Mailing:
 
     @property
     def untouched(self) -> bool:
-        """Nothing of it was ever sent."""
-        return self.tally.get(delivery.State.PENDING, 0) == self.audience
+        """Nothing of it was ever sent: all of it waits, or was cancelled or over before."""
+        unsent = (delivery.State.PENDING, delivery.State.CANCELLED, delivery.State.EXPIRED)
+        return sum(self.tally.get(state, 0) for state in unsent) == self.audience
+
+    @property
+    def waiting(self) -> int:
+        """How many have not gone, and are in nobody's hand."""
+        return self.tally.get(delivery.State.PENDING, 0) + self.tally.get(delivery.State.DEFERRED, 0)
+
+    def late(self, now: int) -> bool:
+        """It is too late for it."""
+        return self.window.ends is not None and now > self.window.ends
+
+    @property
+    def closing(self) -> int | None:
+        """What of it has not gone by then does not go any more (epoch seconds)."""
+        return self.window.ends if self.window.closes and not self.lifted else None
 
     def words(self) -> dict[str, int]:
         """Deliveries by the name of their state; no zeros."""
@@ -190,6 +198,8 @@ class Mailing:
             "rehearsal": self.rehearsal,
             "where": self.rule.where or None,
             "due": self.window.words or None,
+            "due_utc": stamp(self.window.moment),
+            "expires_utc": stamp(self.window.ends),
             "created": self.created,
             "by": self.who,
             "digest": self.digest,
@@ -243,5 +253,6 @@ class Roll:
 
     def seal(self, content: str, rule: Rule, window: Window) -> str:
         """The mailing's digest: content, audience rule, ids and schedule. One changed byte changes it."""
-        whole = canonical([content, rule.to_json(), self._hash.hexdigest(), window.due, window.words, window.expires])
+        when = [window.due, window.words, window.expires, *(["closes"] if window.closes else [])]
+        whole = canonical([content, rule.to_json(), self._hash.hexdigest(), *when])
         return hashlib.sha256(whole.encode()).hexdigest()

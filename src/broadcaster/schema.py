@@ -363,4 +363,9 @@ SCHEMA: Final[dict[str, str]] = {
             begin delete from told where event = 'doubt ' || new.mailing; end;
         create index audit_news on audit(at) where what in ('mailing finish', 'mailing hold', 'mailing pause');
     """,
+    "windows": """
+        -- what `expires` means: 0 too late to start; 1 what has not gone by then does not go any more; 2 nothing any
+        -- more, for a person let it go on all the same
+        alter table mailing add column guard integer not null default 0;
+    """,
 }

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from broadcaster import mailing as m
+from broadcaster import quiet
 from broadcaster.alarm import Alarm, Refused, Stop
-from broadcaster.broadcast import begun
+from broadcaster.broadcast import begun, close_late
 from broadcaster.courier import Consignment, Courier, Journal
 from broadcaster.delivery import About, Answer, Envelope, Event, Outcome, Reply, State, judge
 from broadcaster.engines import Engine, Lot
@@ -93,6 +94,7 @@ class Round:
         self._lots = Lots(hands.ledger, self._flows, self._began)
         self._backoff = Backoff(hands.config.retry.after, hands.config.retry.give_up)
         self._going: tuple[tuple[int, int], list[int]] | None = None
+        self._closing = math.inf  # when the first of them is over
         self._fence = Fence(
             *(
                 hands.ledger,
@@ -103,6 +105,7 @@ class Round:
                 self._backoff,
                 hands.clock,
                 self._left_out,
+                self._hushed,
             )
         )
         self._untried: list[tuple[Hold, int]] = []  # claimed in vain: to be drawn again
@@ -120,6 +123,7 @@ class Round:
         self.watch.started = self._hands.clock()
         self._engine = engine
         self._fence.down = engine.down
+        self._fence.closed = self._fence.closed or self._hushed(self.watch.started)
         lookout = asyncio.ensure_future(self._look_out(engine))
         try:
             # closed whatever happens here: nothing may be on a wire when the last outcomes are written
@@ -148,12 +152,24 @@ class Round:
     def _left_out(self, event: Event, number: int) -> None:
         self.watch.outcomes[event] += number
 
+    def _hushed(self, now: float) -> bool:
+        """Quiet hours have begun: nothing more goes on a wire."""
+        return quiet.until(self._hands.config, now) is not None
+
     async def _look_out(self, engine: Engine[Consignment]) -> None:
         """A pause is heard while everybody waits for a pace: that may be for hours. Nothing goes on unwatched."""
         try:
             seen = self._fence.version()
             while True:
                 await asyncio.sleep(GLANCE)
+                now = self._hands.clock()
+                if self._hushed(now):
+                    self.stop()
+                    engine.stop()
+                    return
+                if now > self._closing:
+                    close_late(self._ledger, int(now))
+                    self._fence.pauses += 1
                 if (version := self._fence.version()) != seen:
                     seen = version
                     if not self._running():
@@ -216,9 +232,11 @@ class Round:
         version = self._fence.version()
         if self._going is not None and self._going[0] == version:
             return self._going[1]
+        mailings = self._ledger.mailings(states=(m.State.SENDING,))
+        self._closing = min((of.closing for of in mailings if of.closing is not None and of.waiting), default=math.inf)
         going = {
             of.id
-            for of in self._ledger.mailings(states=(m.State.SENDING,))
+            for of in mailings
             if (of.id in self._order or of.changed >= self._since)
             # a rehearsal is not finished with real mail, nor the other way round
             and of.rehearsal is self._hands.config.rehearsal
@@ -442,15 +460,18 @@ class Turn:
             # what the engine could not give back (an aborted connection) is settled as after a crash
             now = int(self._hands.clock())
             self._hands.ledger.recover(now, rebooted=False)
+            close_late(self._hands.ledger, now)
         # also what was handed over and sent meanwhile
         for of in self._hands.ledger.mailings(states=(m.State.SENDING,)):
             self._hands.ledger.finish_if_done(of.id, now)
 
     def _until(self, began: int) -> int | None:
-        """When the next round is worth while: the next deferred one, or a first wait for what could not be tried.
+        """When the next round is worth while: the next deferred one, or a first wait for what could not be tried; not
+        in quiet hours.
 
         What was due when the last round began and still is was not tried: no relay would talk to us.
         """
+        loud = quiet.until(self._hands.config, self._hands.clock())
         first = int(self._hands.clock() + self._hands.config.retry.after[0])
         times: list[int] = []
         for number in self._begun:
@@ -460,8 +481,8 @@ class Turn:
             if (ripe := self._hands.ledger.next_ripe(number)) is not None:
                 times.append(ripe if ripe > began else first)
             if of.tally.get(State.PENDING):
-                times.append(first)
-        return min(times) if times else None
+                times.append(loud or first)
+        return max(min(times), loud or 0) if times else None
 
     async def _rest(self, until: int) -> None:
         """Until then, or until somebody hands a mailing over."""

@@ -81,7 +81,7 @@ def ahead(of: Mailing, *, now: int, ripe: int | None, cron: bool, at_work: bool)
     if of.state is State.READY:
         found.append(one(SEND))
     elif of.state is State.SCHEDULED:
-        due = of.window.due
+        due = of.window.moment
         starts = one(OVERDUE) if due is not None and due <= now else one(CRON_STARTS, at=due)
         found.append(starts if cron else one(NOBODY_STARTS))
     elif of.state is State.PAUSED:

@@ -6,8 +6,8 @@ import click
 
 from broadcaster.cli import complete
 from broadcaster.cli.house import House, tried
-from broadcaster.cli.prepare import whose_turn
-from broadcaster.cli.say import ask, count, counts, dry_run_option, dump, json_option, say, yes_option
+from broadcaster.cli.prepare import hushed, whose_turn
+from broadcaster.cli.say import ask, count, counts, dry_run_option, dump, json_option, say, warn, yes_option
 
 
 @click.command()
@@ -55,14 +55,19 @@ def resume(house: House, mailing: int, dry_run: bool, as_json: bool) -> None:
     """
     from broadcaster import broadcast
 
+    late = house.ledger.mailing(mailing).late(house.now)
     with tried(house.db, dry_run=dry_run):
         of = broadcast.resume(house.ledger, mailing, house.now)
     if as_json:
         dump(of.figures())
     if of.state.word == "scheduled":
-        say(f"mailing {of.id} is scheduled: due {of.window.words}, {whose_turn(house)}")
-    else:
-        say(f"mailing {of.id} is {of.state.word}: `broadcaster send {of.id}` or cron's `run` goes on")
+        say(f"mailing {of.id} is scheduled: due {of.window.shown}, {whose_turn(house)}")
+        return
+    if late:
+        warn(f"it was due at {of.window.words}, and goes on although it is too late for it")
+    until = hushed(house)
+    quiet = f"; quiet until {until}" if until else ""
+    say(f"mailing {of.id} is {of.state.word}: `broadcaster send {of.id}` or cron's `run` goes on{quiet}")
 
 
 @click.command()

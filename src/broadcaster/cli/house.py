@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -311,6 +312,19 @@ class House:
     def now(self) -> int:
         """Seconds since the epoch, UTC."""
         return int(time.time())
+
+    @property
+    def zone(self) -> str | None:
+        """The zone that a time without one is meant in: of the configuration, else the machine's if it has a name."""
+        from broadcaster.clock import zone_name
+
+        return self.config.time.zone or zone_name(os.environ)
+
+    def hurry(self) -> None:
+        """Quiet hours and days off do not count for this command."""
+        from broadcaster.config import Time
+
+        self.__dict__["config"] = replace(self.config, time=Time(self.config.time.zone))
 
     @cached_property
     def who(self) -> str:

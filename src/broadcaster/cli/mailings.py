@@ -58,6 +58,8 @@ def mailings(house: House, everything: bool, as_json: bool) -> None:
     if any(of.rehearsal for of in found):
         say("* a rehearsal: nothing was mailed to anybody")
     for of in found:
+        if of.state.word == "scheduled":
+            say(wrapped(f"mailing {of.id}: due {of.window.shown}", ""))
         for step in next_steps(house, of):
             say(wrapped(f"mailing {of.id}: {step}", ""))
 

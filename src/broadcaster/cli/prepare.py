@@ -10,11 +10,12 @@ import click
 from broadcaster.cli import complete
 from broadcaster.cli.house import House
 from broadcaster.cli.people import where_option
-from broadcaster.cli.say import Command, clean, count, dry_run_option, dump, json_option, say, span, warn
+from broadcaster.cli.say import Command, clean, count, dry_run_option, dump, json_option, moment, say, span, warn
 
 if TYPE_CHECKING:
     from broadcaster.broadcast import Order, Plan
-    from broadcaster.mailing import Mailing, Window
+    from broadcaster.mailing import Mailing
+    from broadcaster.schedule import Window
 
 
 def _rules(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -58,7 +59,12 @@ def audience_options(command: Command) -> Command:
             callback=_rules,
             help="Go on although `check` finds errors of this rule; may be given several times.",
         ),
-        click.option("--expires", metavar="DURATION", help="Too late so long after --at: 90s, 5m, 12h, 3d."),
+        click.option(
+            "--expires",
+            metavar="DURATION",
+            help="Too late so long after --at, also for what has not gone by then: 90s, 5m, 12h, 3d. Without it, 12h:"
+            " too late to begin.",
+        ),
         click.option("--at", metavar="TIME", help='Not before: "2026-12-01 09:00", "tomorrow 9:00", "friday 18:00".'),
         who_options,
     ):
@@ -87,7 +93,8 @@ def prepare(
     """Freeze STATEMENT and its audience as a mailing with a number.
 
     Who joins the list afterwards is not in it, and later changes of the files do not reach it. Nothing is
-    mailed until `send NUMBER`; with --at, `run` from cron sends it when its time has come.
+    mailed until `send NUMBER`; with --at, `run` from cron sends it when its time has come, or holds it when it is
+    too late. In quiet hours and on days off nothing goes.
 
     \b
     Examples:
@@ -143,16 +150,19 @@ def need_lists(house: House, lists: Sequence[str]) -> None:
 
 
 def _window(house: House, at: str | None, expires: str | None) -> Window:
-    from broadcaster import schedule
-    from broadcaster.mailing import Window
+    from broadcaster import quiet, schedule
     from broadcaster.settings import seconds
 
     if at is None:
         if expires is not None:
             raise click.UsageError("--expires goes with --at")
-        return Window()
+        return schedule.Window()
     return schedule.window(
-        at, zone=house.config.time.zone, now=house.now, expires=seconds(expires, "--expires") if expires else None
+        at,
+        zone=house.zone,
+        now=house.now,
+        expires=seconds(expires, "--expires") if expires else None,
+        opens=lambda due: quiet.until(house.config, due) or due,
     )
 
 
@@ -176,9 +186,25 @@ def describe(house: House, plan: Plan) -> None:
     tell_people(plan.chosen, plan.fallbacks, plan.left_out)
     say(f"  through:   {ways(house)}")
     say(f"  takes:     {duration(house, plan.audience)}")
+    for word, told in _times(house, plan.order.window):
+        say(f"  {word + ':':<10} {told}")
     for of, number in _repeated(house, plan):
         words = f"{count(number, 'of them is', 'of them are')} in mailing {of.id} of {of.statement} too"
         warn(f"{words}, and may get it twice", hint=f"--exclude mailing:{of.id} leaves them out")
+
+
+def _times(house: House, of: Window) -> Iterator[tuple[str, str]]:
+    """When it goes, and when it is too late."""
+    from broadcaster import quiet
+
+    if of.moment is not None and of.ends is not None:
+        yield "due", of.shown + (f"; {of.note}" if of.note else "")
+        ends = f"{moment(of.ends, house.zone)} {house.zone or 'here'}"
+        late = "what has not gone by then expires" if of.closes else "later it is not begun, but held"
+        yield "until", f"{ends}: {late}"
+    if (until := quiet.until(house.config, of.moment or house.now)) is not None:
+        now = "" if of.moment else "; `send --now` does not wait for that"
+        yield "quiet", f"until {moment(until, house.config.time.zone)}: nothing goes before{now}"
 
 
 def tell_people(chosen: Mapping[str, int], fallbacks: Mapping[str, int], left_out: Mapping[str, int]) -> None:
@@ -222,6 +248,9 @@ def duration(house: House, number: int) -> str:
 
     slower = any(each.limits for each in house.config.destinations)
     more = "; a destination with limits of its own may take longer" if slower else ""
+    time = house.config.time
+    if not house.config.rehearsal and (time.quiet or time.weekdays_off or time.dates_off):
+        more += "; quiet hours and days off come on top"
     if not all(relay.limits for relay in house.config.relays):
         return f"as long as the relay needs: no limit is set{more}"
     seconds = duration_together([relay.limits for relay in house.config.relays], number)
@@ -231,6 +260,7 @@ def duration(house: House, number: int) -> str:
 def foreseen(house: House, plan: Plan) -> dict[str, Any]:
     """The JSON of a dry run: what a mailing would be."""
     from broadcaster.delivery import State
+    from broadcaster.schedule import stamp
 
     tally = {state.word: 0 for state in State}
     return {
@@ -241,6 +271,8 @@ def foreseen(house: House, plan: Plan) -> dict[str, Any]:
         "rehearsal": house.config.rehearsal,
         "where": plan.rule.where or None,
         "due": plan.order.window.words or None,
+        "due_utc": stamp(plan.order.window.moment),
+        "expires_utc": stamp(plan.order.window.ends),
         **tally,
         "pending": plan.audience,
         "left_out": plan.left_out,
@@ -253,7 +285,7 @@ def prepared_words(house: House, made: Mailing) -> str:
     """What was prepared, and what to do next."""
     words = f"mailing {made.id} is prepared for {count(made.audience, 'person', 'people')}; who joins now is not in it."
     if made.window.due is not None:
-        return f"{words}\nIt is due at {made.window.words}, {whose_turn(house)}"
+        return f"{words}\nIt is due at {made.window.shown}, {whose_turn(house)}"
     return f"{words}\nNext: broadcaster send {made.id}"
 
 
@@ -263,4 +295,15 @@ def whose_turn(house: House) -> str:
 
     if lately(house.ledger.seen("run"), house.now):
         return "sent by `broadcaster run` from cron"
-    return "sent by nobody yet: no `broadcaster run` was seen in the last hour; let cron call it every five minutes"
+    return (
+        "sent by nobody yet: no `broadcaster run` was seen in the last hour;"
+        " `broadcaster schedule install` lets cron call it every five minutes"
+    )
+
+
+def hushed(house: House) -> str:
+    """Until when it is quiet, as a clock shows it, where that holds up what would go now; else ""."""
+    from broadcaster import quiet
+
+    until = quiet.until(house.config, house.now)
+    return moment(until, house.config.time.zone) if until is not None else ""

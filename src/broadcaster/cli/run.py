@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from broadcaster.cli.house import House
+from broadcaster.cli.prepare import hushed
 from broadcaster.cli.say import counts, dry_run_option, dump, json_option, say
 from broadcaster.cli.staff import note_mailboxes, tell_staff
 from broadcaster.errors import BroadcasterError, Interrupted, MailboxUnavailable, NotFound, SenderAtWork
@@ -29,12 +30,13 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
 
     Reads the mailboxes of [returns], starts mailings whose time has come (or holds them when it is too late), goes on
     with those that were interrupted, tries deferred deliveries again, and forgets what [retention] no longer keeps.
-    Does nothing twice, may overlap, and says nothing when there is nothing to say.
+    In quiet hours and on days off it sends nothing. Does nothing twice, may overlap, and says nothing when there is
+    nothing to say.
 
     \b
     Examples:
       broadcaster run
-      */5 * * * * broadcaster -C /srv/appeals run
+      broadcaster -C /srv/appeals run --dry-run
 
     \b
     Exit statuses: 0 done, or nothing was due; 69 no relay or mailbox would talk to us; 75 another process is sending;
@@ -47,28 +49,30 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
         return
     from broadcaster import broadcast
     from broadcaster.cli.resolve import catch_up
+    from broadcaster.cli.send import tell_clock
 
     if dry_run:
-        found = broadcast.ripe(house.ledger, house.now) + broadcast.begun(house.ledger, house.config, house.now)
-        numbers = [of.id for of in found]
+        ripe = [] if hushed(house) else [of for of in broadcast.ripe(house.ledger, house.now) if not of.late(house.now)]
+        numbers = [of.id for of in ripe + broadcast.begun(house.ledger, house.config, house.now)]
         if as_json:
             dump({"mailings": numbers})
         elif numbers:
             say(f"due: mailing {', '.join(map(str, numbers))}")
         return
+    tell_clock(house)
     house.ledger.saw("run", house.now)
     ctx.call_on_close(lambda: tell_staff(house))
     # first: who has left meanwhile must not get what is due now
-    collected, trouble = _collect(house)
+    news, trouble = _collect(house)
     _forget(house)
-    broadcast.start_ripe(house.ledger, house.config, house.now)
+    news |= _timed(house)
     due = broadcast.begun(house.ledger, house.config, house.now)
     if due:
-        _send(ctx, house, [of.id for of in due], collected, as_json=as_json)
+        _send(ctx, house, [of.id for of in due], news, as_json=as_json)
     else:
         catch_up(house)
         if as_json:
-            dump({"mailings": [], **collected})
+            dump({"mailings": [], **news})
     if trouble is not None:
         raise trouble
 
@@ -113,13 +117,30 @@ def _collect(house: House) -> tuple[dict[str, Any], BroadcasterError | None]:
     return {"collected": figures}, next(iter(told.failures), None)
 
 
+def _timed(house: House) -> dict[str, Any]:
+    """What the clock does: mailings start, are held because it is too late, or are over. What is to be told of it."""
+    from broadcaster import broadcast
+    from broadcaster.cli.send import tell_expired
+
+    held = broadcast.start_ripe(house.ledger, house.config, house.now)
+    closed = broadcast.close_late(house.ledger, house.now)
+    for of in held:
+        say(
+            f"mailing {of.id} of {of.statement} is held ({of.reason}):"
+            f" `broadcaster resume {of.id}` lets it go all the same, `broadcaster cancel {of.id}` drops it"
+        )
+    tell_expired(closed)
+    news = {"held": [of.id for of in held], "expired": list(closed)}
+    return {name: numbers for name, numbers in news.items() if numbers}
+
+
 def _passes(house: House, failure: BroadcasterError) -> bool:
     """Whether cron need not tell: nothing has come yet, or a mailbox is away for less than an hour."""
     away = isinstance(failure, MailboxUnavailable) and (house.ledger.seen("collect") or 0) > house.now - AWAY
     return away or isinstance(failure, NotFound)
 
 
-def _send(ctx: click.Context, house: House, numbers: list[int], collected: dict[str, Any], *, as_json: bool) -> None:
+def _send(ctx: click.Context, house: House, numbers: list[int], news: dict[str, Any], *, as_json: bool) -> None:
     import sys
 
     from broadcaster import broadcast
@@ -146,7 +167,7 @@ def _send(ctx: click.Context, house: House, numbers: list[int], collected: dict[
     weigh(house)
     ended = [house.ledger.mailing(number) for number in numbers]
     if as_json:
-        dump({"mailings": [of.figures() for of in ended], **collected})
+        dump({"mailings": [of.figures() for of in ended], **news})
     for of in ended:
         reason = f" ({of.reason})" if of.reason else ""
         say(f"mailing {of.id} of {of.statement}: {counts(of.words())}; {of.state.word}{reason}")

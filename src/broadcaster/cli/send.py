@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +16,7 @@ from broadcaster.cli.prepare import (
     audience_options,
     describe,
     foreseen,
+    hushed,
     ordered,
     planned,
     prepared_words,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("statement", metavar="STATEMENT|MAILING", shell_complete=complete.statements_and_mailings)
 @audience_options
+@click.option("--now", is_flag=True, help="In quiet hours and on days off, too.")
 @click.option("--wait", is_flag=True, help="Stay until nothing waits any more: deferred deliveries are tried again.")
 @click.option("--again", is_flag=True, help="Make a new mailing although this one was sent already.")
 @dry_run_option
@@ -73,6 +75,7 @@ def send(
     at: str | None,
     expires: str | None,
     force: tuple[str, ...],
+    now: bool,
     wait: bool,
     again: bool,
     dry_run: bool,
@@ -83,7 +86,8 @@ def send(
 
     Says first how many get it, in which languages, who is left out and why, and how long it takes; then asks.
     An unfinished mailing is resumed, never repeated; a finished one only with --again. Through a maildir: relay
-    it is a rehearsal and counts as nothing sent. Ctrl-C stops cleanly; the same command goes on.
+    it is a rehearsal and counts as nothing sent. Ctrl-C stops cleanly; the same command goes on. In quiet hours and
+    on days off nothing goes but with --now: `run` from cron sends it then, or this command with --wait.
 
     \b
     Examples:
@@ -100,6 +104,10 @@ def send(
     if not yes and not dry_run and not interactive():
         raise Unanswered("nobody is here to be asked, so nothing was sent", hint="add --yes")
     refuse_elsewhere(house.workspace.root)
+    if now:
+        if at:
+            raise click.UsageError("--now is not --at")
+        house.hurry()
     if statement.isdigit():
         if lists or exclude or where or at or again or force:
             raise click.UsageError(
@@ -109,6 +117,7 @@ def send(
         if of.state.word == "finished":
             raise already_sent(of)
         refuse_unbuilt(house)
+        # by its number a person means this one, also when it is too late
         resuming(house, of, yes=yes, dry_run=dry_run)
     else:
         asked = Asked(statement, lists, exclude, where, at, expires)
@@ -148,6 +157,8 @@ def _found_or_made(
             _sure(f"{slug} has changed", going, "text")
         if others := choosing.meant_since(roster, going.rule):
             _sure(f"what {', '.join(f'@{name}' for name in others)} means has changed", going, "audience")
+        if going.state.word == "held" or (going.state.word == "scheduled" and going.late(house.now)):
+            _refuse_late(going)
         resuming(house, going, yes=yes, dry_run=dry_run)
         return going
     over = [one for one in found if one.state.over and not one.rehearsal and not one.untouched]
@@ -178,7 +189,7 @@ def _made(house: House, order: Order, force: tuple[str, ...], *, yes: bool, dry_
     if plan.order.window.due is not None:
         ask(f"Schedule it for {plan.order.window.words}?", yes=yes)
     else:
-        ask(f"Send to {count(plan.audience, 'person', 'people')} now?", yes=yes)
+        ask(f"Send to {count(plan.audience, 'person', 'people')} {_when(house)}?", yes=yes)
     made = broadcast.prepare(house.config, house.roster, house.ledger, house.mark, plan, house.now)
     say(f"mailing {made.id} is prepared; who joins now is not in it.")
     return made
@@ -193,15 +204,32 @@ def resuming(house: House, of: Mailing, *, yes: bool, dry_run: bool) -> None:
         raise NotAllowed(f"mailing {of.id} is paused{why}", hint=f"`broadcaster resume {of.id}` lets it go on")
     if of.state.word == "cancelled":
         raise NotAllowed(f"mailing {of.id} was cancelled", hint="`broadcaster send STATEMENT --again` makes a new one")
-    if of.state.word == "scheduled" and of.window.due is not None and of.window.due > house.now:
-        say(f"mailing {of.id} of {of.statement} is due {of.window.words}: {counts(of.words())}")
+    if of.state.word == "scheduled" and of.window.moment is not None and of.window.moment > house.now:
+        say(f"mailing {of.id} of {of.statement} is due {of.window.shown}: {counts(of.words())}")
         return
     verb = "begins" if of.untouched else "goes on"
     say(f"mailing {of.id} of {of.statement} {verb}: {counts(of.words())}")
     say(f"  through: {ways(house)}")
     say(f"  takes:   {duration(house, of.open)}")
+    late = of.state.word in ("scheduled", "held") and of.late(house.now)
+    if late:
+        warn(f"it was due at {of.window.words}, and it is too late for it")
     if not dry_run:
-        ask(f"Send to {count(of.open, 'person', 'people')} now?", yes=yes)
+        ask(f"Send to {count(of.open, 'person', 'people')} {_when(house)}{' all the same' if late else ''}?", yes=yes)
+
+
+def _when(house: House) -> str:
+    until = hushed(house)
+    return f"from {until} on" if until else "now"
+
+
+def _refuse_late(of: Mailing) -> None:
+    """A script that means a statement does not mean it at any time. Raises NotAllowed where there is nobody to ask."""
+    if not interactive():
+        raise NotAllowed(
+            f"mailing {of.id} is held ({of.reason})" if of.reason else f"mailing {of.id} was due at {of.window.words}",
+            hint=f"`broadcaster send {of.id}` sends it all the same, `broadcaster cancel {of.id}` drops it",
+        )
 
 
 def _sure(changed: str, going: Mailing, what: str) -> None:
@@ -244,12 +272,14 @@ def carry(house: House, of: Mailing, *, wait: bool, as_json: bool) -> None:
     click.get_current_context().call_on_close(lambda: tell_staff(house))
     _ = house.signer, house.seal  # without the keys nothing is begun
     since = house.now
+    tell_clock(house)
     of = broadcast.begin(house.ledger, house.config, of.id, since)
     if of.state.word == "scheduled":
         if as_json:
             dump(of.figures())
         say(prepared_words(house, of))
         return
+    tell_expired(broadcast.close_late(house.ledger, since))
     lock = Lock(house.workspace.lock)
     try:
         recovered = broadcast.take_over(house.ledger, lock, house.config, house.now, house.mark, (of.id,))
@@ -266,6 +296,20 @@ def carry(house: House, of: Mailing, *, wait: bool, as_json: bool) -> None:
     if as_json:
         dump(of.figures())
     conclude(house, of, turn)
+
+
+def tell_clock(house: House) -> None:
+    """Whether the clock was set back: told once."""
+    from broadcaster import broadcast
+
+    if back := broadcast.set_back(house.ledger, house.now):
+        warn(f"the clock moved back {span(back)}: what was put off waits so much longer, and nothing goes twice")
+
+
+def tell_expired(closed: Mapping[int, int]) -> None:
+    """Who does not get a mailing any more, because its time is over."""
+    for number, people in closed.items():
+        say(f"mailing {number}: its time is over, and {count(people, 'person does', 'people do')} not get it")
 
 
 def weigh(house: House) -> None:
@@ -351,7 +395,8 @@ def worked(house: House, numbers: list[int], *, since: int, wait: bool, quiet: b
 
     def idle(until: int) -> None:
         progress.done()
-        say(f"waiting until {moment(until, house.config.time.zone)} for what was deferred; Ctrl-C stops")
+        why = "while it is quiet" if hushed(house) else "for what was deferred"
+        say(f"waiting until {moment(until, house.config.time.zone)} {why}; Ctrl-C stops")
 
     async def work() -> None:
         loop = asyncio.get_running_loop()
@@ -442,7 +487,9 @@ def refuse_if_nobody_talked(house: House, turn: Turn, hint: str) -> None:
 def _say_what_waits(house: House, of: Mailing) -> None:
     from broadcaster.delivery import State
 
-    if of.tally.get(State.DEFERRED):
+    if of.waiting and (quiet := hushed(house)):
+        say(f"quiet until {quiet}: {of.waiting:,} wait, {whose_turn(house)}; `send {of.id} --now` does not wait")
+    elif of.tally.get(State.DEFERRED):
         until = house.ledger.next_ripe(of.id)
         when = f" until {moment(until, house.config.time.zone)}" if until is not None else ""
         say(f"{of.tally[State.DEFERRED]:,} deferred{when}, {whose_turn(house)}")

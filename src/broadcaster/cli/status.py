@@ -8,6 +8,7 @@ import click
 
 from broadcaster.cli import complete
 from broadcaster.cli.house import House
+from broadcaster.cli.prepare import hushed
 from broadcaster.cli.say import (
     COLOURS,
     Tint,
@@ -84,7 +85,7 @@ def status(
     if deliveries:
         _deliveries(house, of, _state(only), as_json=as_json)
     elif as_json:
-        dump({**of.figures(), "slowed": _slowed(house), "returned": dict(house.bounces.tally(of.id))})
+        dump({**of.figures(), **_now(house), "returned": dict(house.bounces.tally(of.id))})
     else:
         _told(house, of)
 
@@ -129,7 +130,7 @@ def _state(only: str | None) -> str | None:
 def _going_on(house: House, *, as_json: bool) -> None:
     going = [of for of in house.ledger.mailings() if not of.state.over]
     if as_json:
-        dump([{**of.figures(), "slowed": _slowed(house)} for of in going])
+        dump([{**of.figures(), **_now(house)} for of in going])
         return
     if not going:
         say("nothing is going on")
@@ -144,8 +145,10 @@ def _told(house: House, of: Mailing) -> None:
     kind = ", a rehearsal" if of.rehearsal else ""
     why = f" ({clean(of.reason)})" if of.reason else ""
     out(wrapped(f"mailing {of.id}: {clean(of.statement)} is {state}{kind}{why}", ""))
-    due = f", due {of.window.words}" if of.window.words else ""
+    due = f", due {of.window.shown}" if of.window.words else ""
     out(wrapped(f"prepared {when(of.created, house.now, zone)} by {of.who}{due}"))
+    if of.state.word in ("scheduled", "sending") and (until := hushed(house)):
+        out(f"  quiet until {until}")
     settled = of.audience - of.open
     out(f"  {bar(settled / of.audience if of.audience else 1)} {settled:,} of {of.audience:,} settled")
     out(wrapped(counts(of.words(), coloured=True)))
@@ -162,6 +165,13 @@ def _told(house: House, of: Mailing) -> None:
         out(wrapped(f"who got it is forgotten since {since}: these figures are all that is kept"))
     for step in next_steps(house, of):
         out(wrapped(f"{style('next:', bold=True)} {step}"))
+
+
+def _now(house: House) -> dict[str, Any]:
+    """What holds everything up at the moment."""
+    from broadcaster import quiet
+
+    return {"slowed": _slowed(house), "quiet_until": quiet.until(house.config, house.now)}
 
 
 def _slowed(house: House) -> list[dict[str, Any]]:
