@@ -28,7 +28,8 @@ from broadcaster.cli.staff import tell_staff
 from broadcaster.delivery import State
 from broadcaster.digest import Kind, News, Reader
 from broadcaster.errors import BroadcasterError, Interrupted, Unfinished
-from broadcaster.mailing import Mailing, Rule, Window
+from broadcaster.mailing import Mailing, Rule
+from broadcaster.schedule import Window
 from tests.conftest import CONFIG
 from tests.lab.record import Message
 from tests.lab.server import Rule as Answer

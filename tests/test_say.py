@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from broadcaster import delivery
 from broadcaster.cli import say
-from broadcaster.mailing import Mailing, Rule, State, Window
+from broadcaster.mailing import Mailing, Rule, State
+from broadcaster.schedule import Window
 from broadcaster.steps import TEXTS, ahead, lately
 
 NAMES = [
