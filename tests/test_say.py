@@ -116,6 +116,13 @@ def test_a_command_is_not_broken_in_two(monkeypatch: pytest.MonkeyPatch) -> None
     assert " ".join(line.strip() for line in lines) == text
 
 
+@pytest.mark.parametrize("columns", [20, 80])
+def test_no_word_is_lost_where_lines_are_broken(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    for text in ("can`t say `a b c` and don`t", "`", "``", "a  b", "x" * 200 + " y", "`" + "long " * 40 + "`"):
+        lines = drawn(monkeypatch, columns, lambda text=text: say.out(say.wrapped(text)))
+        assert " ".join(lines).split() == text.split()
+
+
 def test_a_time_is_told_as_one_says_it() -> None:
     now = int(datetime(2026, 11, 28, 12, 0, tzinfo=UTC).timestamp())
     told = {

@@ -255,7 +255,7 @@ def apart(text: str) -> str:
 
 
 # a command in backticks stays whole: it is to be copied
-_WORDS: Final = re.compile(r"(?:`[^`]*`|[^ `])+")
+_WORDS: Final = re.compile(r"(?:`[^`]{0,60}`|[^ ])+")
 
 
 def wrapped(text: str, indent: str = "  ", behind: str = "    ") -> str:

@@ -238,7 +238,7 @@ def _deliveries(house: House, of: Mailing, only: str | None, *, as_json: bool) -
                 when(row["at"], now, zone) if row["at"] else "",
                 when(row["next"], now, zone) if row["next"] else "",
                 row["relay"],
-                f"{row['code'] or ''} {row['reply'] or ''}".strip()[:120],
+                f"{row['code'] or ''} {row['reply'] or ''}".strip(),
             )
             for row in found
         ),

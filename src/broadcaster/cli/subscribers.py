@@ -24,7 +24,7 @@ from broadcaster.cli.people import (
     where_option,
     zone_name,
 )
-from broadcaster.cli.say import Tint, clean, clip, dry_run_option, dump, json_option, moment, out, say, table
+from broadcaster.cli.say import Tint, clean, dry_run_option, dump, json_option, moment, out, say, table
 from broadcaster.cli.subscribers_dossier import dossier
 from broadcaster.cli.subscribers_erase import erase
 from broadcaster.cli.subscribers_export import export
@@ -104,7 +104,7 @@ def find(house: House, text: str, of: str | None, where: str, limit: int | None,
             each["name"],
             each["language"],
             _standing(each),
-            clip(", ".join(f"{field}: {value}" for field, value in each["fields"].items()), 60),
+            ", ".join(f"{field}: {value}" for field, value in each["fields"].items()),
         )
         for each in people[: most or None]
     ]
