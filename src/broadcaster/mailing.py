@@ -154,9 +154,9 @@ class Mailing:
     window: Window
     reason: str
     changed: int
+    tally: Mapping[delivery.State, int] = field(default_factory=dict)
     forgotten: int | None = None  # since when its deliveries are forgotten: then the figures are all that is known
     lifted: bool = False  # a person let it go on although it was too late
-    tally: Mapping[delivery.State, int] = field(default_factory=dict)
 
     @property
     def open(self) -> int:
