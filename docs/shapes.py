@@ -75,6 +75,37 @@ class Mailing(States):
     forgotten: Annotated[int | None, "since when it is forgotten who got it (epoch seconds)"]
 
 
+class Approval(TypedDict):
+    """A second person's word that exactly this may go out."""
+
+    by: Annotated[str, "the system user who approved it"]
+    uid: Annotated[int, "their number"]
+    at: Time
+    digest: Annotated[str, "of the mailing, as it was approved"]
+
+
+class Released(Mailing):
+    """A mailing, and who has approved it."""
+
+    awaits_approval: Annotated[bool, "nothing goes before somebody else approves it"]
+    approvals: Annotated[list[Approval], "those that count"]
+
+
+class Surprise(TypedDict):
+    """What is unusual about a mailing."""
+
+    kind: Literal["larger", "silent", "repeated", "empty"]
+    message: str
+
+
+class Approved(Released):
+    """A mailing that was approved just now."""
+
+    languages: Annotated[dict[str, int], "language that they get, how many"]
+    fallbacks: Annotated[dict[str, int], "language that they have, and do not get; how many"]
+    surprises: list[Surprise]
+
+
 class Foreseen(States):
     """A mailing that is not made yet."""
 
@@ -90,6 +121,7 @@ class Foreseen(States):
     left_out: Annotated[dict[str, int], "who is left out: reason, how many"]
     languages: Annotated[dict[str, int], "language that they get, how many"]
     fallbacks: Annotated[dict[str, int], "language that they have, and do not get; how many"]
+    surprises: list[Surprise]
 
 
 class Slowed(TypedDict):
@@ -101,7 +133,7 @@ class Slowed(TypedDict):
     share: Annotated[float, "then so much of the usual pace"]
 
 
-class Going(Mailing):
+class Going(Released):
     """A mailing that is not over."""
 
     slowed: list[Slowed]
@@ -1054,9 +1086,10 @@ SHAPES: tuple[Shape, ...] = (
     Shape("test", list[Trial]),
     Shape("prepare", Mailing),
     Shape("prepare", Foreseen, "with --dry-run"),
+    Shape("approve", Approved),
     Shape("send", Mailing),
     Shape("send", Foreseen, "with --dry-run, of a statement"),
-    Shape("mailings", list[Mailing]),
+    Shape("mailings", list[Released]),
     Shape("status", Status, "of one mailing"),
     Shape("status", list[Going], "of all that go on"),
     Shape("status", Delivery, "with --deliveries", lines=True),

@@ -180,7 +180,9 @@ def test_a_mailing_that_goes_wrong_says_who_stopped_it_and_how_its_doubts_were_s
     here.run("prepare", "june", "--list", "news")
     with running(Rule("dot", then="close")) as lab:
         here.configure(lab.port)
-        started, paused = added(here, "send", "2", "--yes", status=75)
+        # the same once more within a day
+        confirmed, started, paused = added(here, "send", "2", "--yes", status=75)
+    assert (confirmed["what"], confirmed["details"]) == ("mailing confirm", {"surprises": ["repeated"]})
     assert started["what"] == "mailing start"
     assert (paused["what"], paused["details"]) == ("mailing pause", {"by": "alarm"})
     (resumed,) = added(here, "resume", "2")

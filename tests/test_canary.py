@@ -81,6 +81,7 @@ ROWS: Mapping[str, Sequence[str]] = {
     "render": ("render june --as {address} -o {new}", "render june -o {new}", "render broken -o {new}"),
     "test": ("test june office@water.example --as {address}", "test broken {other}", "test june x"),
     "prepare": ("prepare june --list news", "prepare broken --list news", "prepare june --list nobody"),
+    "approve": ("approve 1", "approve 1 --json --dry-run", "approve 2", "approve 1 --digest {harm}"),
     "send": ("send 1 --yes", "send june --list news --again --yes --json", "send 2 --yes", "send broken --list news"),
     "mailings": ("mailings", "mailings --json"),
     "status": ("status", "status 2 --json", "status 2 --deliveries", "status 2 --deliveries --json", "status 7"),
@@ -250,6 +251,9 @@ def aviary(tmp_path_factory: pytest.TempPathFactory) -> Aviary:
         (root / "returns" / folder).mkdir(parents=True, exist_ok=True)
     (root / "returns" / "new" / "1000.1.host").write_text(report, encoding="utf-8")
     with closing(sqlite3.connect(here.database)) as conn:
+        # somebody else has prepared mailing 1, whoever we are
+        conn.execute("update preparer set uid = uid + 1, account = account + 1, known = 1")
+        conn.commit()
         conn.execute("pragma wal_checkpoint(truncate)")
     return Aviary(here, ((root / "subscribers" / "secret.key").read_bytes(), key))
 

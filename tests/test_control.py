@@ -120,7 +120,7 @@ def test_a_second_send_hands_over_to_a_sender_that_waits_and_resume_is_heard(jun
         then = len(lab.messages)
         # one more may have been on its way
         until(lambda: len(lab.messages) > then + 2)
-        ask(june, lambda house: broadcast.resume(house.ledger, 1, house.now))
+        ask(june, lambda house: broadcast.resume(house.ledger, house.config, 1, house.now))
         assert ended(sender, 30)[0] == 0
         assert [one["state"] for one in june.run("mailings", "--json").json] == ["finished", "finished"]
         assert set(Counter(lab.addresses()).values()) == {2}
@@ -138,7 +138,7 @@ def test_what_is_resumed_while_the_last_message_before_the_pause_ends_is_gone_on
         sender = started(june, lab, messages=1)
         ask(june, pause)
         time.sleep(0.6)  # the sender has heard it
-        ask(june, lambda house: broadcast.resume(house.ledger, 1, house.now))
+        ask(june, lambda house: broadcast.resume(house.ledger, house.config, 1, house.now))
         if second:
             assert "handed over" in june.run("send", "1", "--yes", status=75).err
         assert ended(sender, 30)[0] == 0

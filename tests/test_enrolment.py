@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broadcaster import enrolment
+from broadcaster.approval import Person
 from broadcaster.audience import Audience, Row
 from broadcaster.db import Db, open_database
 from broadcaster.enclosure import Enclosed
@@ -32,7 +33,7 @@ def db(opened: Callable[[Path], Db], tmp_path: Path) -> Iterator[Db]:
 
 
 def draft(due: int | None = None, content: str = "content") -> Draft:
-    return Draft("june", PARTS, {}, content, Rule((1,)), Window(due), False, "tester")
+    return Draft("june", PARTS, {}, content, Rule((1,)), Window(due), False, Person("tester"))
 
 
 def enrol(db: Db, audience: Audience, of: Draft | None = None) -> Mailing:

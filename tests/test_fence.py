@@ -99,7 +99,7 @@ async def test_what_is_paused_or_stopped_meanwhile_is_not_claimed(shop: Shop) ->
     broadcast.pause(gate.ledger, gate.number, "somebody", int(NOW))
     assert await gate.fence.start(lot, "main") is None
     assert gate.fence.empty
-    broadcast.resume(gate.ledger, gate.number, int(NOW))
+    broadcast.resume(gate.ledger, shop.house.config, gate.number, int(NOW))
     gate.fence.closed = True
     assert await gate.fence.start(gate.draw(), "main") is None
     assert gate.tally == {"pending": 30}

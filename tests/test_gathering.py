@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from broadcaster import enrolment, filters, gathering
 from broadcaster.address import Address
+from broadcaster.approval import Person
 from broadcaster.audience import Speakers
 from broadcaster.census import Census
 from broadcaster.conditions import Scope, compiled
@@ -167,7 +168,7 @@ def test_whom_a_filter_is_not_true_of_is_passed_over_and_told_so(
 def test_who_is_in_an_earlier_mailing_too_is_counted(people: set[int], had: set[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         db = open_database(Path(folder) / "people.db")
-        draft = Draft("june", [Part(0, "en", "{}")], {}, "content", Rule((1,)), Window(), False, "tester")
+        draft = Draft("june", [Part(0, "en", "{}")], {}, "content", Rule((1,)), Window(), False, Person("tester"))
         of = Ledger(db).mailing(enrolment.enrol(db, draft, gathered(db, had), {}, 1))
         gathered(db, people)
         assert gathering.shared(db, of.first, of.last) == len(people & had)
@@ -253,7 +254,7 @@ def test_a_sample_has_every_language_before_it_has_two_of_one(tags: list[str], n
 def test_who_had_an_excluded_mailing_is_left_out_and_counted(people: set[int], had: set[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         db = open_database(Path(folder) / "people.db")
-        draft = Draft("june", [Part(0, "en", "{}")], {}, "content", Rule((1,)), Window(), False, "tester")
+        draft = Draft("june", [Part(0, "en", "{}")], {}, "content", Rule((1,)), Window(), False, Person("tester"))
         number = enrolment.enrol(db, draft, gathered(db, had), {}, 1)
         gathered(db, people)
         found = gathering.gather(db, [1], mailings=[number])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from broadcaster import mailing as m
+from broadcaster.approval import Person
 from broadcaster.db import Db, open_database
 from broadcaster.delivery import NEXT, Event, Outcome, Reply, Stage, State
 from broadcaster.enrolment import enrol
@@ -31,7 +32,7 @@ def ledger(opened: Callable[[Path], Db], tmp_path: Path) -> Iterator[Ledger]:
 
 def draft() -> Draft:
     content = digest_of_content({"en": "{}"}, {})
-    return Draft("june", [Part(0, "en", "{}")], {"abc": b"x"}, content, Rule((1,)), Window(), False, "tester")
+    return Draft("june", [Part(0, "en", "{}")], {"abc": b"x"}, content, Rule((1,)), Window(), False, Person("tester"))
 
 
 def enrolled(ledger: Ledger, number: int = 10) -> Mailing:

@@ -424,7 +424,7 @@ def test_doubts_of_a_restored_database_are_never_sent_again_without_a_word(two: 
     put_back(two, copy)
     taken(two)
     with opened(two) as house:
-        broadcast.resume(house.ledger, 1, house.now)
+        broadcast.resume(house.ledger, house.config, 1, house.now)
     taken(two)
     with opened(two) as house:
         assert house.ledger.mailing(1).words() == {"pending": 15, "in_doubt": 5}

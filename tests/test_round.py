@@ -461,7 +461,7 @@ async def test_paused_and_resumed_while_another_mailing_goes_it_goes_on(shop: Sh
         broadcast.pause(other.ledger, first, "somebody", other.now)
         at = len(lab.messages)
         await until(lambda: len(lab.messages) >= at + 20)
-        broadcast.resume(other.ledger, first, other.now)
+        broadcast.resume(other.ledger, other.config, first, other.now)
         await asyncio.wait_for(work, 20)
         assert shop.tally(first) == shop.tally(second) == {"accepted": 100}
         assert set(Counter(lab.addresses()).values()) == {2}
@@ -493,7 +493,7 @@ async def test_a_relay_that_refuses_everyone_pauses_and_blames_nobody(shop: Shop
         assert "main refuses everyone: 550 5.1.1 recipient rejected" in of.reason
         assert shop.tally(number) == {"pending": 50}
         lab.rules.clear()
-        broadcast.resume(shop.house.ledger, number, shop.house.now)
+        broadcast.resume(shop.house.ledger, shop.house.config, number, shop.house.now)
         await shop.work(shop.turn(), number)
         assert shop.tally(number) == {"accepted": 50}
         assert Counter(lab.addresses()) == once_each(50)
@@ -507,7 +507,7 @@ async def test_who_is_refused_again_after_a_person_looked_is_rejected_and_the_re
         number = shop.mailing(30)
         await shop.work(shop.turn(), number)
         assert shop.house.ledger.mailing(number).state is m.State.PAUSED
-        broadcast.resume(shop.house.ledger, number, shop.house.now)
+        broadcast.resume(shop.house.ledger, shop.house.config, number, shop.house.now)
         await shop.work(shop.turn(), number)
         assert shop.tally(number) == {"accepted": 19, "rejected": 11}
 

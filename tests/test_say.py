@@ -192,6 +192,14 @@ def test_for_what_is_over_nothing_is_to_be_done_but_to_settle_doubts() -> None:
     assert [each.number for each in left] == [3]
 
 
+@pytest.mark.parametrize("state", [State.READY, State.SCHEDULED, State.HELD, State.PAUSED])
+def test_what_waits_for_approval_says_so_first_and_never_that_it_can_be_sent(state: State) -> None:
+    of = mailing(state, {delivery.State.PENDING: 3}, due=2000)
+    found = ahead(of, now=1000, ripe=None, cron=True, at_work=False, awaited=True)
+    assert found[0].said(str, str) == "it waits for approval, by anybody but anna: `broadcaster approve 7`."
+    assert not any("`broadcaster send" in each.text for each in found)
+
+
 def test_who_waits_for_cron_is_told_when_there_is_none() -> None:
     scheduled = mailing(State.SCHEDULED, {delivery.State.PENDING: 3}, due=2000)
     (none,) = ahead(scheduled, now=1000, ripe=None, cron=lately(None, 1000), at_work=False)

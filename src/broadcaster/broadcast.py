@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from broadcaster import choosing, enrolment, gathering, quiet
+from broadcaster import choosing, enrolment, gathering, quiet, release
 from broadcaster import mailing as m
+from broadcaster.approval import Person
 from broadcaster.db import damaged
 from broadcaster.delivery import Event, State
 from broadcaster.enclosure import Enclosed
@@ -51,7 +52,7 @@ class Order:
     exclude: tuple[str, ...] = ()
     where: str = ""
     window: Window = field(default_factory=Window)
-    who: str = ""
+    who: Person = field(default_factory=Person)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +185,13 @@ def frozen(
     lists = [found for found in roster.lists() if found.id in rule.lists]
     parts: list[Part] = []
     files: dict[str, bytes] = {}
-    merges, faults = laid_out(workspace, config, roster.fields(), workspace.statement(slug))
+    statement = workspace.statement(slug)
+    merges, faults = laid_out(workspace, config, roster.fields(), statement)
     if faults:
         raise faults[0]
     for number, merge in enumerate(merges):
         whole, bodies = press.freeze(merge, config, lists, workspace.asset)
+        whole = replace(whole, empty=not statement.parts[merge.language].body.strip())
         parts.append(Part(number, merge.language, whole.to_json()))
         files.update(bodies)
     return tuple(parts), files
@@ -280,7 +283,7 @@ def changed_since(workspace: Workspace, config: Config, roster: Roster, of: Mail
 
 
 def begin(ledger: Ledger, config: Config, number: int, now: int) -> Mailing:
-    """Let a mailing be sent: what a `send` of it, or its time, does. Raises NotAllowed."""
+    """Let a mailing be sent: what a `send` of it, or its time, does. Raises NotAllowed, of which one is NotApproved."""
     of = ledger.mailing(number)
     if config.rehearsal != of.rehearsal:
         if not of.untouched:
@@ -295,9 +298,10 @@ def begin(ledger: Ledger, config: Config, number: int, now: int) -> Mailing:
         raise NotAllowed(f"mailing {number} is paused{why}", hint=f"`broadcaster resume {number}` lets it go on")
     if of.state is m.State.CANCELLED:
         raise NotAllowed(f"mailing {number} was cancelled")
+    if of.window.moment is not None and of.window.moment > now and of.state is m.State.SCHEDULED:
+        return of
+    release.refuse_unapproved(ledger, config, of)
     if of.state in (m.State.READY, m.State.SCHEDULED, m.State.HELD):
-        if of.window.moment is not None and of.window.moment > now and of.state is m.State.SCHEDULED:
-            return of
         return _moved(ledger, of, m.Event.START, now)
     ledger.touch(number, now)
     return of
@@ -336,6 +340,7 @@ def _inherit(ledger: Ledger, config: Config, now: int, mark: Mark, named: Sequen
     """With the lock in hand: become the sender, and settle what the last one left."""
     _refuse_damaged(ledger)
     boot = boot_id()
+    _stop_unapproved(ledger, config, now)
     mark.open()
     marks = mark.read()
     # together: whoever is killed in the middle leaves the boot of the dead one to the next
@@ -360,6 +365,13 @@ def _refuse_damaged(ledger: Ledger) -> None:
             raise damaged(ledger.db.path, f"mailing {of.id} does not add up, and nothing was sent")
         if _digest(ledger.parts(of.id)) != of.content:
             raise damaged(ledger.db.path, f"the text of mailing {of.id} is not what was frozen, and nothing was sent")
+
+
+def _stop_unapproved(ledger: Ledger, config: Config, now: int) -> None:
+    """Before the first claim: what was begun, and is not what was approved, is paused."""
+    for of in ledger.mailings(states=(m.State.SENDING,)):
+        if not of.rehearsal and (why := release.lacking(ledger, config, of)):
+            ledger.move(of.id, m.Event.PAUSE, now, why, by="release")
 
 
 def _restored(ledger: Ledger, mark: Mark, marks: Marks, now: int, named: Sequence[int]) -> Recovery:
@@ -434,18 +446,22 @@ def begun(ledger: Ledger, config: Config, now: int, *, since: int = 0) -> list[M
 
 
 def start_ripe(ledger: Ledger, config: Config, now: int) -> list[Mailing]:
-    """Start the mailings whose time has come, or hold them when it is too late; those that were held.
+    """Start the mailings whose time has come, or hold those that may not; those that were held.
 
     In quiet hours none starts.
     """
+    hushed = quiet.until(config, now) is not None
     held = []
     for of in ripe(ledger, now):
+        if hushed and not of.late(now):
+            continue
+        why = _obstacle(ledger, config, of, now)
         with ledger.db.atomic(durable=True):
             if ledger.state(of.id) is not m.State.SCHEDULED:
                 continue  # another `run` was faster
-            if of.late(now):
-                held.append(ledger.move(of.id, m.Event.HOLD, now, f"too late: it was due at {of.window.words}"))
-            elif quiet.until(config, now) is None:
+            if why:
+                held.append(ledger.move(of.id, m.Event.HOLD, now, why))
+            else:
                 begin(ledger, config, of.id, now)
     return held
 
@@ -471,6 +487,15 @@ def set_back(ledger: Ledger, now: int) -> int:
     return before - now if before - now >= 60 else 0
 
 
+def _obstacle(ledger: Ledger, config: Config, of: Mailing, now: int) -> str:
+    """Why a mailing may not start by itself, now that its time has come; "" where it may."""
+    if of.late(now):
+        return f"too late: it was due at {of.window.words}"
+    if why := release.lacking(ledger, config, of):
+        return why
+    return "; ".join(each.words for each in release.unusual(ledger, config, of, now))
+
+
 def _something_due(ledger: Ledger, of: Mailing, now: int) -> bool:
     # nothing is open: the last sender was killed before it could say so
     if not of.open:
@@ -491,12 +516,14 @@ def pause(ledger: Ledger, number: int, who: str, now: int) -> Mailing:
     return ledger.move(number, m.Event.PAUSE, now, f"by {who}")
 
 
-def resume(ledger: Ledger, number: int, now: int) -> Mailing:
-    """A paused or held mailing may go on: whoever sends (cron's `run`, or `send`) takes it up."""
+def resume(ledger: Ledger, config: Config, number: int, now: int) -> Mailing:
+    """A paused or held mailing may go on: whoever sends (cron's `run`, or `send`) takes it up. Raises NotAllowed."""
     of = ledger.mailing(number)
     if of.state is m.State.SENDING:
         return of
     waits = of.state is m.State.PAUSED and of.window.moment is not None and of.window.moment > now
+    if not waits:
+        release.refuse_unapproved(ledger, config, of)
     return _moved(ledger, of, m.Event.SCHEDULE if waits else m.Event.RESUME, now)
 
 

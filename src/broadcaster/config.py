@@ -219,10 +219,7 @@ class Config:
 
 
 _NO_EFFECT: Final = "has no effect yet"
-_UNBUILT: Final[tuple[tuple[str, Callable[[Config], bool], Literal["error", "warning"], str], ...]] = (
-    ("safety.surprise", lambda c: c.safety.surprise is not None, "warning", f"{_NO_EFFECT}: nobody is asked again"),
-    ("safety.approvals", lambda c: c.safety.approvals > 0, "warning", f"{_NO_EFFECT}: nobody else is asked"),
-)
+_UNBUILT: Final[tuple[tuple[str, Callable[[Config], bool], Literal["error", "warning"], str], ...]] = ()
 
 
 _SECTIONS: Final = (

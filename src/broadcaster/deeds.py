@@ -34,11 +34,13 @@ DEEDS: Final[Mapping[str, str]] = {
     "segment delete": "A segment was deleted.",
     "mailing prepare": "Statement and audience were frozen: `digest` is what was frozen, `audience` how many people.",
     "mailing rehearse": "Before it began, a mailing became a rehearsal, or real.",
+    "mailing approve": "A second person, whose user id is `uid`, approved a mailing: exactly what has this `digest`.",
+    "mailing confirm": "Somebody was told what is unusual about a mailing, and said yes to these `surprises`.",
     "mailing schedule": "A mailing waits for its time again.",
     "mailing start": "A mailing is sent from here on. `late`: although it was too late for it.",
-    "mailing pause": "A mailing was paused. `by`: alarm (something was wrong while sending), or restore (the database"
-    " is older than the last sending).",
-    "mailing hold": "A mailing was too late to be started.",
+    "mailing pause": "A mailing was paused. `by`: alarm (something was wrong while sending), restore (the database is"
+    " older than the last sending), or release (nobody has approved what it is now).",
+    "mailing hold": "The time of a mailing had come, and it was not started: too late, not approved, or surprising.",
     "mailing expire": "The time of a mailing was over, and so many that were `open` do not get it.",
     "mailing resume": "A paused or held mailing may go on. `late`: although it was too late for it.",
     "mailing finish": "Nothing of a mailing is open any more.",

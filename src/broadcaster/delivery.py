@@ -36,6 +36,8 @@ class State(IntEnum):
 
 # A mailing with a delivery in one of these is not finished.
 OPEN = (State.PENDING, State.CLAIMED, State.HANDED, State.DEFERRED, State.IN_DOUBT)
+# One in these was on its way to a relay, or a relay has heard of it.
+GONE = (State.CLAIMED, State.HANDED, State.DEFERRED, State.ACCEPTED, State.REJECTED, State.IN_DOUBT, State.BOUNCED)
 
 # Who did not get it, though it was tried.
 FAILED = (State.REJECTED, State.BOUNCED, State.SKIPPED)

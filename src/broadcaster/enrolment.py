@@ -5,6 +5,7 @@ Those on temp.gathered go from table to table inside the database: a million peo
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from broadcaster.audience import Audience, Row
 from broadcaster.db import Db
 from broadcaster.delivery import State
 from broadcaster.enclosure import Enclosed
-from broadcaster.mailing import Draft, Roll
+from broadcaster.mailing import Draft, Mailing, Roll
 
 # deliveries that are looked at together
 PIECE: Final = 5000
@@ -61,7 +62,7 @@ def enrol(
                 last,
                 draft.rehearsal,
                 now,
-                draft.who,
+                draft.who.name,
                 draft.window.due,
                 draft.window.words,
                 draft.window.expires,
@@ -70,6 +71,8 @@ def enrol(
             ),
         )
         conn.execute("insert into tally values (?, ?, ?)", (number, State.PENDING, audience.number))
+        by = draft.who
+        conn.execute("insert into preparer values (?, ?, ?, ?)", (number, by.uid, by.account, by.known))
         conn.executemany(
             "insert into part values (?, ?, ?, ?)",
             [(number, part.number, part.language, part.template) for part in draft.parts],
@@ -85,6 +88,21 @@ def enrol(
             digest=digest,
         )
     return number
+
+
+def roll(db: Db, of: Mailing) -> Roll:
+    """Who is enrolled and what they alone get, taken anew: every row and file is read as it is in the database now."""
+    found = Roll()
+    with db.reading() as conn:
+        _call(conn, found, of.first, of.last)
+        for subscriber, place, name, body in conn.execute(
+            "select e.subscriber, e.place, e.name, c.body from enclosure e left join content c using (digest)"
+            " where e.mailing = ? order by e.subscriber, e.place",
+            (of.id,),
+        ):
+            digest = hashlib.sha256(body).hexdigest() if body is not None else ""
+            found.enclosed(Enclosed(subscriber, place, name, digest, b""))
+    return found
 
 
 def _fresh(conn: sqlite3.Connection) -> tuple[int, int]:

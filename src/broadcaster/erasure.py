@@ -33,6 +33,7 @@ OTHERS: Final = frozenset(
     [
         *(("audit", name) for name in ("who", "what", "details")),
         *(("part", "template"), ("mailbox", "url"), ("list", "list_id"), ("mailing", "who"), ("import", "who")),
+        ("approval", "who"),
         *((table, name) for table in ("subscriber", "suppression") for name in ("key", "address")),
     ]
 )

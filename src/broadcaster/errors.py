@@ -17,7 +17,8 @@
     ├── CannotWrite          73   a file or folder cannot be written
     ├── Unfinished           75   deliveries wait or are in doubt; run the same command again
     │   └── SenderAtWork     75   another process is sending from this workspace
-    ├── NotAllowed           77   paused, already sent, not approved, changed since
+    ├── NotAllowed           77   paused, already sent, changed since
+    │   └── NotApproved      77   a second person has not released this mailing
     ├── ConfigError          78   broadcaster.toml, the key or the workspace is not right
     └── Interrupted         130   somebody pressed Ctrl-C
 
@@ -116,6 +117,10 @@ class SenderAtWork(Unfinished):
 
 class NotAllowed(BroadcasterError):
     status = 77
+
+
+class NotApproved(NotAllowed):
+    pass
 
 
 class ConfigError(BroadcasterError):

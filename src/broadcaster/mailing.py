@@ -13,6 +13,7 @@ from broadcaster import delivery
 from broadcaster.schedule import Window, stamp
 
 if TYPE_CHECKING:
+    from broadcaster.approval import Person
     from broadcaster.enclosure import Enclosed
 
 
@@ -44,7 +45,7 @@ class Event(Enum):
     SCHEDULE = "it was given a time"
     START = "send, or its time has come"
     PAUSE = "pause, or something is wrong with our set-up"
-    HOLD = "too late"
+    HOLD = "too late, not approved, or surprising"
     RESUME = "resume"
     FINISH = "nothing is pending, claimed, handed, deferred or in doubt"
     CANCEL = "cancel"
@@ -65,6 +66,7 @@ NEXT: dict[tuple[State, Event], State] = {
     (State.PAUSED, Event.SCHEDULE): State.SCHEDULED,  # resumed before its time
     (State.PAUSED, Event.FINISH): State.FINISHED,  # its last doubt was settled while it was paused
     (State.PAUSED, Event.CANCEL): State.CANCELLED,
+    (State.HELD, Event.SCHEDULE): State.SCHEDULED,  # approved meanwhile
     (State.HELD, Event.RESUME): State.SENDING,
     (State.HELD, Event.START): State.SENDING,
     (State.HELD, Event.CANCEL): State.CANCELLED,
@@ -131,7 +133,7 @@ class Draft:
     rule: Rule
     window: Window
     rehearsal: bool
-    who: str
+    who: Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,11 @@ class Mailing:
     def closing(self) -> int | None:
         """What of it has not gone by then does not go any more (epoch seconds)."""
         return self.window.ends if self.window.closes and not self.lifted else None
+
+    @property
+    def gone(self) -> bool:
+        """A relay was asked to take some of it: people who left before that do not count."""
+        return any(self.tally.get(state) for state in delivery.GONE)
 
     def words(self) -> dict[str, int]:
         """Deliveries by the name of their state; no zeros."""

@@ -64,6 +64,7 @@ class Frozen:
     lists: Mapping[int, ListFacts]
     files: Mapping[str, str]
     images: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    empty: bool = False  # there is no text below its heading
 
     @property
     def carried(self) -> tuple[str, ...]:
@@ -83,6 +84,7 @@ class Frozen:
                 # not written where there is none: what was frozen earlier stays what it was
                 **({"site": self.site} if self.site else {}),
                 **({"images": {cid: list(facts) for cid, facts in self.images.items()}} if self.images else {}),
+                **({"empty": True} if self.empty else {}),
             }
         )
 
@@ -99,6 +101,7 @@ class Frozen:
             lists={int(i): ListFacts(*facts) for i, facts in value["lists"].items()},
             files=value["files"],
             images=value.get("images", {}),
+            empty=value.get("empty", False),
         )
 
 

@@ -368,4 +368,38 @@ SCHEMA: Final[dict[str, str]] = {
         -- more, for a person let it go on all the same
         alter table mailing add column guard integer not null default 0;
     """,
+    "release": """
+        create table preparer (  -- who prepared a mailing, to know them from who approves it
+            mailing integer primary key,
+            uid integer not null,  -- the user who had logged in; the account where nobody knows
+            account integer not null,  -- as whom the program ran
+            known integer not null  -- 1: the system knew who used the account
+        ) strict;
+
+        create table approval (  -- only ever added to; it counts as long as the mailing has this digest
+            id integer primary key,
+            mailing integer not null references mailing(id),
+            digest text not null,
+            at integer not null,
+            who text not null,
+            uid integer not null,  -- these three as in preparer
+            account integer not null,
+            known integer not null
+        ) strict;
+        create index approval_by_mailing on approval(mailing);
+        create trigger approval_unchanged before update on approval
+            begin select raise(abort, 'approvals are only added to'); end;
+        create trigger approval_kept before delete on approval
+            begin select raise(abort, 'approvals are only added to'); end;
+        -- `insert or replace` takes the row that is there away, and calls no trigger that keeps it
+        create trigger approval_appended before insert on approval
+            when exists (select 1 from approval where id = new.id)
+            begin select raise(abort, 'approvals are only added to'); end;
+
+        create table confirmed (  -- kinds of surprises of a mailing that a person was told of, and said yes to
+            mailing integer not null references mailing(id),
+            kind text not null,
+            primary key (mailing, kind)
+        ) strict, without rowid;
+    """,
 }

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from broadcaster import delivery
+from broadcaster.approval import NOT_APPROVED
 from broadcaster.mailing import Mailing, State
 
 # cron calls `run` every few minutes: who was not seen for so long does not come (seconds)
 LATELY: Final = 3600
 
+APPROVE: Final = "it waits for approval, by anybody but %(who)s: `broadcaster approve %(mailing)s`."
 SEND: Final = "`broadcaster send %(mailing)s` sends it."
 CRON_STARTS: Final = "cron's `run` starts it %(when)s."
 OVERDUE: Final = "its time has come: the next `run` starts it, or holds it if that is too late."
@@ -37,18 +39,19 @@ RESOLVE: Final = (
     " log; `--accept` or `--resend` settles them."
 )
 TEXTS: Final = (
-    *(SEND, CRON_STARTS, OVERDUE, NOBODY_STARTS, RESUME, ALL_THE_SAME, LOOK_ON, CRON_GOES_ON, GO_ON, CRON_RETRIES),
-    *(NOBODY_RETRIES, RESOLVE),
+    *(APPROVE, SEND, CRON_STARTS, OVERDUE, NOBODY_STARTS, RESUME, ALL_THE_SAME, LOOK_ON, CRON_GOES_ON, GO_ON),
+    *(CRON_RETRIES, NOBODY_RETRIES, RESOLVE),
 )
 
 
 class Step(NamedTuple):
-    """One thing to do, or who does it. `at`: when (epoch seconds)."""
+    """One thing to do, or who does it. `at`: when (epoch seconds); `who`: who prepared the mailing."""
 
     text: str
     mailing: int
     number: int = 0
     at: int | None = None
+    who: str = ""
 
     def said(
         self, when: Callable[[int], str], number: Callable[[int], str], words: Callable[[str], str] = lambda text: text
@@ -57,6 +60,7 @@ class Step(NamedTuple):
         values = {
             "mailing": str(self.mailing),  # as it is typed
             "count": number(self.number),
+            "who": self.who,
             "when": when(self.at) if self.at is not None else "",
         }
         return words(self.text) % values
@@ -67,19 +71,22 @@ def lately(seen: int | None, now: int) -> bool:
     return seen is not None and now - seen < LATELY
 
 
-def ahead(of: Mailing, *, now: int, ripe: int | None, cron: bool, at_work: bool) -> list[Step]:
+def ahead(of: Mailing, *, now: int, ripe: int | None, cron: bool, at_work: bool, awaited: bool = False) -> list[Step]:
     """What to do next about a mailing, the most urgent first; nothing where nothing is to be done.
 
     `ripe`: when the next deferred delivery may be tried (epoch seconds); `cron`: its `run` was seen lately;
-    `at_work`: somebody is sending from this workspace.
+    `at_work`: somebody is sending from this workspace; `awaited`: nobody has approved it, and somebody must.
     """
 
     def one(text: str, state: delivery.State | None = None, at: int | None = None) -> Step:
-        return Step(text, of.id, of.tally.get(state, 0) if state is not None else 0, at)
+        return Step(text, of.id, of.tally.get(state, 0) if state is not None else 0, at, of.who)
 
     found: list[Step] = []
+    held_for_it = of.state is State.HELD and of.reason == NOT_APPROVED
+    if awaited or held_for_it:
+        found.append(one(APPROVE))
     if of.state is State.READY:
-        found.append(one(SEND))
+        found += [] if awaited else [one(SEND)]
     elif of.state is State.SCHEDULED:
         due = of.window.moment
         starts = one(OVERDUE) if due is not None and due <= now else one(CRON_STARTS, at=due)
@@ -87,7 +94,7 @@ def ahead(of: Mailing, *, now: int, ripe: int | None, cron: bool, at_work: bool)
     elif of.state is State.PAUSED:
         found.append(one(RESUME))
     elif of.state is State.HELD:
-        found.append(one(ALL_THE_SAME))
+        found += [] if held_for_it else [one(ALL_THE_SAME)]
     elif of.state is State.SENDING:
         untried = of.open - sum(of.tally.get(each, 0) for each in (delivery.State.DEFERRED, delivery.State.IN_DOUBT))
         if at_work:

@@ -57,7 +57,7 @@ def resume(house: House, mailing: int, dry_run: bool, as_json: bool) -> None:
 
     late = house.ledger.mailing(mailing).late(house.now)
     with tried(house.db, dry_run=dry_run):
-        of = broadcast.resume(house.ledger, mailing, house.now)
+        of = broadcast.resume(house.ledger, house.config, mailing, house.now)
     if as_json:
         dump(of.figures())
     if of.state.word == "scheduled":

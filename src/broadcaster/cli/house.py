@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+    from broadcaster.approval import Person
     from broadcaster.audit import Audit
     from broadcaster.bounces import Bounces
     from broadcaster.conditions import Condition
@@ -327,14 +328,16 @@ class House:
         self.__dict__["config"] = replace(self.config, time=Time(self.config.time.zone))
 
     @cached_property
-    def who(self) -> str:
-        """The system user, for the record of who did what."""
-        import pwd
+    def person(self) -> Person:
+        """Who runs this command, whatever account they work through."""
+        from broadcaster import login
 
-        try:
-            return pwd.getpwuid(os.getuid()).pw_name
-        except KeyError:
-            return str(os.getuid())
+        return login.person()
+
+    @property
+    def who(self) -> str:
+        """Their name, for the record of who did what."""
+        return self.person.name
 
 
 class _Undo(Exception):

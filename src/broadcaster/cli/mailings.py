@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from broadcaster.cli import release as gate
 from broadcaster.cli.house import House
 from broadcaster.cli.say import COLOURS, Tint, dump, json_option, number, say, table, when, wrapped
 
@@ -27,7 +28,7 @@ def mailings(house: House, everything: bool, as_json: bool) -> None:
 
     found = [of for of in house.ledger.mailings() if everything or as_json or of.state.word != "cancelled"]
     if as_json:
-        dump([of.figures() for of in found])
+        dump([{**of.figures(), **gate.figures(house, of)} for of in found])
         return
     if not found:
         say("no mailings yet: `broadcaster send STATEMENT --list LIST` makes one")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from broadcaster.cli import complete
+from broadcaster.cli import release as gate
 from broadcaster.cli.house import House
 from broadcaster.cli.people import where_option
 from broadcaster.cli.say import Command, clean, count, dry_run_option, dump, json_option, moment, say, span, warn
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from broadcaster.broadcast import Order, Plan
     from broadcaster.mailing import Mailing
     from broadcaster.schedule import Window
+    from broadcaster.surprise import Surprise
 
 
 def _rules(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -111,14 +113,18 @@ def prepare(
     order = ordered(house, Asked(statement, lists, exclude, where, at, expires))
     found = planned(house, order, force)
     describe(house, found)
+    unusual = gate.unusual(house, found)
+    gate.tell(unusual)
     if dry_run:
         if as_json:
-            dump(foreseen(house, found))
+            dump(foreseen(house, found, unusual))
         return
     made = broadcast.prepare(house.config, house.roster, house.ledger, house.mark, found, house.now)
     if as_json:
         dump(made.figures())
     say(prepared_words(house, made))
+    if unusual and made.window.due is not None:
+        say(f"`run` holds what is unusual: `broadcaster send {made.id}` asks about it before, and sends nothing early")
 
 
 class Asked(NamedTuple):
@@ -138,7 +144,7 @@ def ordered(house: House, asked: Asked) -> Order:
 
     need_lists(house, asked.lists)
     window = _window(house, asked.at, asked.expires)
-    return Order(asked.slug, asked.lists, asked.exclude, asked.where, window, house.who)
+    return Order(asked.slug, asked.lists, asked.exclude, asked.where, window, house.person)
 
 
 def need_lists(house: House, lists: Sequence[str]) -> None:
@@ -257,7 +263,7 @@ def duration(house: House, number: int) -> str:
     return f"{'about ' + span(seconds) if seconds >= 1 else 'less than a second'} at these limits{more}"
 
 
-def foreseen(house: House, plan: Plan) -> dict[str, Any]:
+def foreseen(house: House, plan: Plan, unusual: Sequence[Surprise]) -> dict[str, Any]:
     """The JSON of a dry run: what a mailing would be."""
     from broadcaster.delivery import State
     from broadcaster.schedule import stamp
@@ -278,6 +284,7 @@ def foreseen(house: House, plan: Plan) -> dict[str, Any]:
         "left_out": plan.left_out,
         "languages": plan.chosen,
         "fallbacks": plan.fallbacks,
+        "surprises": gate.listed(unusual),
     }
 
 
@@ -285,8 +292,10 @@ def prepared_words(house: House, made: Mailing) -> str:
     """What was prepared, and what to do next."""
     words = f"mailing {made.id} is prepared for {count(made.audience, 'person', 'people')}; who joins now is not in it."
     if made.window.due is not None:
-        return f"{words}\nIt is due at {made.window.shown}, {whose_turn(house)}"
-    return f"{words}\nNext: broadcaster send {made.id}"
+        words = f"{words}\nIt is due at {made.window.shown}, {whose_turn(house)}"
+    if gate.awaited(house, made):
+        return f"{words}\nIt waits for approval, by anybody but {made.who}: broadcaster approve {made.id}"
+    return words if made.window.due is not None else f"{words}\nNext: broadcaster send {made.id}"
 
 
 def whose_turn(house: House) -> str:

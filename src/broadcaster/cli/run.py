@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from broadcaster.cli.house import House
 from broadcaster.cli.prepare import hushed
-from broadcaster.cli.say import counts, dry_run_option, dump, json_option, say
+from broadcaster.cli.say import clean, counts, dry_run_option, dump, json_option, say
 from broadcaster.cli.staff import note_mailboxes, tell_staff
-from broadcaster.errors import BroadcasterError, Interrupted, MailboxUnavailable, NotFound, SenderAtWork
+from broadcaster.errors import BroadcasterError, Interrupted, MailboxUnavailable, NotAllowed, NotFound, SenderAtWork
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from broadcaster.mailing import Mailing
 
 # mailboxes are read for so long at the most; the rest has its turn next time (seconds)
 LONGEST: Final = 60.0
@@ -28,9 +33,10 @@ SOME: Final = 200_000
 def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
     """Send what is due, retry what waits, collect what came back: for cron.
 
-    Reads the mailboxes of [returns], starts mailings whose time has come (or holds them when it is too late), goes on
-    with those that were interrupted, tries deferred deliveries again, and forgets what [retention] no longer keeps.
-    In quiet hours and on days off it sends nothing. Does nothing twice, may overlap, and says nothing when there is
+    Reads the mailboxes of [returns], starts mailings whose time has come (or holds them when it is too late, nobody has
+    approved them, or they would surprise somebody), goes on with those that were interrupted, tries deferred deliveries
+    again, and forgets what [retention] no longer keeps. In quiet hours and on days off it sends nothing. Does nothing
+    twice, may overlap, and says nothing when there is
     nothing to say.
 
     \b
@@ -40,7 +46,7 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
 
     \b
     Exit statuses: 0 done, or nothing was due; 69 no relay or mailbox would talk to us; 75 another process is sending;
-    78 configuration; 130 interrupted.
+    77 a mailing was held that nobody has approved, or that is unusual; 78 configuration; 130 interrupted.
     """
     house: House = ctx.obj
     if not house.workspace.database.exists():
@@ -65,7 +71,8 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
     # first: who has left meanwhile must not get what is due now
     news, trouble = _collect(house)
     _forget(house)
-    news |= _timed(house)
+    held = broadcast.start_ripe(house.ledger, house.config, house.now)
+    news |= _timed(house, held)
     due = broadcast.begun(house.ledger, house.config, house.now)
     if due:
         _send(ctx, house, [of.id for of in due], news, as_json=as_json)
@@ -75,6 +82,18 @@ def run(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
             dump({"mailings": [], **news})
     if trouble is not None:
         raise trouble
+    if any(not of.late(house.now) for of in held):
+        ctx.exit(NotAllowed.status)
+
+
+def _way_on(of: Mailing) -> str:
+    """What lets a held mailing go, once a person wants it to."""
+    from broadcaster.approval import NOT_APPROVED
+    from broadcaster.release import may_approve
+
+    if of.reason == NOT_APPROVED:
+        return may_approve(of)
+    return f"`broadcaster resume {of.id}` lets it go all the same, `broadcaster cancel {of.id}` drops it"
 
 
 def _forget(house: House) -> None:
@@ -117,18 +136,14 @@ def _collect(house: House) -> tuple[dict[str, Any], BroadcasterError | None]:
     return {"collected": figures}, next(iter(told.failures), None)
 
 
-def _timed(house: House) -> dict[str, Any]:
-    """What the clock does: mailings start, are held because it is too late, or are over. What is to be told of it."""
+def _timed(house: House, held: Sequence[Mailing]) -> dict[str, Any]:
+    """Tell what the clock does: mailings that were to start are held, others are over. The same for JSON."""
     from broadcaster import broadcast
     from broadcaster.cli.send import tell_expired
 
-    held = broadcast.start_ripe(house.ledger, house.config, house.now)
     closed = broadcast.close_late(house.ledger, house.now)
     for of in held:
-        say(
-            f"mailing {of.id} of {of.statement} is held ({of.reason}):"
-            f" `broadcaster resume {of.id}` lets it go all the same, `broadcaster cancel {of.id}` drops it"
-        )
+        say(f"mailing {of.id} of {of.statement} is held ({clean(of.reason)}): {_way_on(of)}")
     tell_expired(closed)
     news = {"held": [of.id for of in held], "expired": list(closed)}
     return {name: numbers for name, numbers in news.items() if numbers}

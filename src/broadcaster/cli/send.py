@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from broadcaster.cli import complete
+from broadcaster.cli import release as gate
 from broadcaster.cli.house import House
 from broadcaster.cli.prepare import (
     Asked,
@@ -43,6 +44,7 @@ from broadcaster.errors import (
     ConfigError,
     Interrupted,
     NotAllowed,
+    NotApproved,
     RelayUnavailable,
     SenderAtWork,
     Unanswered,
@@ -84,7 +86,8 @@ def send(
 ) -> None:
     """Send a mailing: prepare it if needed, then send what is due, once through.
 
-    Says first how many get it, in which languages, who is left out and why, and how long it takes; then asks.
+    Says first how many get it, in which languages, who is left out and why, and how long it takes; then asks. What is
+    unusual (far more people than last time, a list that was long silent, the same once more) is asked about by itself.
     An unfinished mailing is resumed, never repeated; a finished one only with --again. Through a maildir: relay
     it is a rehearsal and counts as nothing sent. Ctrl-C stops cleanly; the same command goes on. In quiet hours and
     on days off nothing goes but with --now: `run` from cron sends it then, or this command with --wait.
@@ -97,7 +100,8 @@ def send(
 
     \b
     Exit statuses: 0 done or scheduled, 2 not confirmed, 65 the statement has errors or nobody would get it,
-    69 no relay would talk to us, 75 not finished: run it again, 77 paused or already sent, 130 interrupted.
+    69 no relay would talk to us, 75 not finished: run it again, 77 paused, not approved or already sent,
+    130 interrupted.
     """
     from broadcaster.workspace import refuse_elsewhere
 
@@ -138,7 +142,7 @@ def _found_or_made(
     house: House, asked: Asked, *, force: tuple[str, ...], again: bool, yes: bool, dry_run: bool
 ) -> Mailing | dict[str, Any]:
     """The mailing that a statement means: the unfinished one, or a new one. A dry run's is only foreseen."""
-    from broadcaster import broadcast, choosing
+    from broadcaster import broadcast, choosing, release
 
     config, roster, ledger, slug = house.config, house.roster, house.ledger, asked.slug
     house.workspace.statement(slug)  # an unknown name is told before anything else
@@ -158,6 +162,7 @@ def _found_or_made(
         if others := choosing.meant_since(roster, going.rule):
             _sure(f"what {', '.join(f'@{name}' for name in others)} means has changed", going, "audience")
         if going.state.word == "held" or (going.state.word == "scheduled" and going.late(house.now)):
+            release.refuse_unapproved(ledger, config, going)
             _refuse_late(going)
         resuming(house, going, yes=yes, dry_run=dry_run)
         return going
@@ -184,19 +189,27 @@ def _made(house: House, order: Order, force: tuple[str, ...], *, yes: bool, dry_
 
     plan = planned(house, order, force)
     describe(house, plan)
+    unusual = gate.unusual(house, plan)
     if dry_run:
-        return foreseen(house, plan)
+        gate.tell(unusual)
+        return foreseen(house, plan, unusual)
+    gate.sure(unusual, yes=yes)
+    people = count(plan.audience, "person", "people")
     if plan.order.window.due is not None:
         ask(f"Schedule it for {plan.order.window.words}?", yes=yes)
+    elif house.config.safety.approvals and not house.config.rehearsal:
+        ask(f"Prepare it for {people}, so that somebody else can approve it?", yes=yes)
     else:
-        ask(f"Send to {count(plan.audience, 'person', 'people')} {_when(house)}?", yes=yes)
+        ask(f"Send to {people} {_when(house)}?", yes=yes)
     made = broadcast.prepare(house.config, house.roster, house.ledger, house.mark, plan, house.now)
+    gate.confirmed(house, made, unusual)
     say(f"mailing {made.id} is prepared; who joins now is not in it.")
     return made
 
 
 def resuming(house: House, of: Mailing, *, yes: bool, dry_run: bool) -> None:
     """Say what is left of a mailing, and ask."""
+    from broadcaster import release
     from broadcaster.cli.prepare import duration, ways
 
     if of.state.word == "paused":
@@ -206,7 +219,9 @@ def resuming(house: House, of: Mailing, *, yes: bool, dry_run: bool) -> None:
         raise NotAllowed(f"mailing {of.id} was cancelled", hint="`broadcaster send STATEMENT --again` makes a new one")
     if of.state.word == "scheduled" and of.window.moment is not None and of.window.moment > house.now:
         say(f"mailing {of.id} of {of.statement} is due {of.window.shown}: {counts(of.words())}")
+        _meant(house, of, yes=yes, dry_run=dry_run)
         return
+    release.refuse_unapproved(house.ledger, house.config, of)
     verb = "begins" if of.untouched else "goes on"
     say(f"mailing {of.id} of {of.statement} {verb}: {counts(of.words())}")
     say(f"  through: {ways(house)}")
@@ -214,6 +229,7 @@ def resuming(house: House, of: Mailing, *, yes: bool, dry_run: bool) -> None:
     late = of.state.word in ("scheduled", "held") and of.late(house.now)
     if late:
         warn(f"it was due at {of.window.words}, and it is too late for it")
+    _meant(house, of, yes=yes, dry_run=dry_run)
     if not dry_run:
         ask(f"Send to {count(of.open, 'person', 'people')} {_when(house)}{' all the same' if late else ''}?", yes=yes)
 
@@ -230,6 +246,18 @@ def _refuse_late(of: Mailing) -> None:
             f"mailing {of.id} is held ({of.reason})" if of.reason else f"mailing {of.id} was due at {of.window.words}",
             hint=f"`broadcaster send {of.id}` sends it all the same, `broadcaster cancel {of.id}` drops it",
         )
+
+
+def _meant(house: House, of: Mailing, *, yes: bool, dry_run: bool) -> None:
+    """Tell what is unusual about a prepared mailing, and have a person say that it is meant."""
+    from broadcaster import release
+
+    unusual = release.unusual(house.ledger, house.config, of, house.now)
+    if dry_run:
+        gate.tell(unusual)
+        return
+    gate.sure(unusual, yes=yes)
+    gate.confirmed(house, of, unusual)
 
 
 def _sure(changed: str, going: Mailing, what: str) -> None:
@@ -273,7 +301,12 @@ def carry(house: House, of: Mailing, *, wait: bool, as_json: bool) -> None:
     _ = house.signer, house.seal  # without the keys nothing is begun
     since = house.now
     tell_clock(house)
-    of = broadcast.begin(house.ledger, house.config, of.id, since)
+    try:
+        of = broadcast.begin(house.ledger, house.config, of.id, since)
+    except NotApproved:
+        if as_json:
+            dump(of.figures())
+        raise
     if of.state.word == "scheduled":
         if as_json:
             dump(of.figures())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from broadcaster.cli import complete
+from broadcaster.cli import release as gate
 from broadcaster.cli.house import House
 from broadcaster.cli.prepare import hushed
 from broadcaster.cli.say import (
@@ -85,7 +86,8 @@ def status(
     if deliveries:
         _deliveries(house, of, _state(only), as_json=as_json)
     elif as_json:
-        dump({**of.figures(), **_now(house), "returned": dict(house.bounces.tally(of.id))})
+        returned = dict(house.bounces.tally(of.id))
+        dump({**of.figures(), **gate.figures(house, of), **_now(house), "returned": returned})
     else:
         _told(house, of)
 
@@ -130,7 +132,7 @@ def _state(only: str | None) -> str | None:
 def _going_on(house: House, *, as_json: bool) -> None:
     going = [of for of in house.ledger.mailings() if not of.state.over]
     if as_json:
-        dump([{**of.figures(), **_now(house)} for of in going])
+        dump([{**of.figures(), **gate.figures(house, of), **_now(house)} for of in going])
         return
     if not going:
         say("nothing is going on")
@@ -147,6 +149,8 @@ def _told(house: House, of: Mailing) -> None:
     out(wrapped(f"mailing {of.id}: {clean(of.statement)} is {state}{kind}{why}", ""))
     due = f", due {of.window.shown}" if of.window.words else ""
     out(wrapped(f"prepared {when(of.created, house.now, zone)} by {of.who}{due}"))
+    if words := gate.approved(house, of):
+        out(wrapped(words))
     if of.state.word in ("scheduled", "sending") and (until := hushed(house)):
         out(f"  quiet until {until}")
     settled = of.audience - of.open
@@ -204,6 +208,7 @@ def next_steps(house: House, of: Mailing) -> list[str]:
         ripe=house.ledger.next_ripe(of.id),
         cron=lately(house.ledger.seen("run"), house.now),
         at_work=Lock(house.workspace.lock).held(),
+        awaited=gate.awaited(house, of),
     )
     return [each.said(lambda at: when(at, house.now, house.config.time.zone), number) for each in found]
 
