@@ -132,7 +132,6 @@ def test_what_is_left_out_has_the_documented_defaults() -> None:
     assert small.languages == config.Languages("en", ("en",))
     assert small.relays[0].limits == (Limit.parse("1/s"),)
     assert (small.returns.hard, small.safety.in_doubt, small.safety.approvals) == (1, "hold", 0)
-    assert small.unbuilt() == []
 
 
 def test_no_limits_are_no_limits() -> None:
@@ -271,12 +270,6 @@ def test_plain_text_to_another_machine_needs_a_word() -> None:
 )
 def test_only_this_machine_is_loopback(host: str, ours: bool) -> None:
     assert is_loopback(host) is ours
-
-
-def test_keys_without_their_capability_are_told() -> None:
-    # none is left; one that is parsed before it is built joins here again
-    assert config.parse(WHOLE).unbuilt() == []
-    assert config.parse(SMALL + '[links]\nsite = "https://n.example"\none_click = true').unbuilt() == []
 
 
 def test_a_marked_return_path_goes_only_where_it_survives() -> None:

@@ -101,11 +101,6 @@ def test_a_postal_address_must_be_set_and_shown() -> None:
     assert rules(case(plain="{{ links.leave }}")) == ["no-postal-address"]
 
 
-def test_a_key_whose_absence_changes_the_mail_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "_UNBUILT", (("some.key", lambda _: True, "error", "does nothing yet"),))
-    assert rules(case()) == ["not-built"]
-
-
 DKIM = '[dkim]\ndomain = "example.org"\nselector = "s"\nkey_file = "k"\n'
 ONE_CLICK = CONFIG.replace("[links]", '[links]\nsite = "https://news.example.org"\none_click = true')
 

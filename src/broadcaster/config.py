@@ -1,8 +1,7 @@
 """broadcaster.toml as values: every key known, of the right type and checked, or an error that says what is allowed.
 
 A typing mistake in a settings file must not mail ten thousand people in the wrong way, so nothing is
-guessed and nothing is ignored. What is parsed but not built yet says so (`Config.unbuilt`). No secret
-is in here: only where to find it.
+guessed and nothing is ignored. No secret is in here: only where to find it.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Final, Literal, NamedTuple, cast
+from typing import Final, Literal, cast
 from urllib.parse import unquote, urlsplit
 
 from broadcaster import language
@@ -170,14 +169,6 @@ class Retention:
     returns: int = 30 * DAY  # raw returned mail is full of addresses: not for ever because nobody thought of it
 
 
-class Unbuilt(NamedTuple):
-    """A key that is set but does nothing yet."""
-
-    key: str
-    level: Literal["error", "warning"]
-    why: str
-
-
 @dataclass(frozen=True, slots=True)
 class Config:
     """All of broadcaster.toml."""
@@ -212,10 +203,6 @@ class Config:
         """The variables of the environment that hold passwords: for us, and for no program that we start."""
         secrets = [*(of.secret for of in self.relays), *(of.secret for of in self.returns.mailboxes)]
         return frozenset(each.source for each in secrets if each is not None and each.kind == "env")
-
-    def unbuilt(self) -> list[Unbuilt]:
-        """The keys that are set but have no effect yet: errors where the mail itself would differ, else warnings."""
-        return [Unbuilt(key, level, why) for key, is_set, level, why in _UNBUILT if is_set(self)]
 
 
 _NO_EFFECT: Final = "has no effect yet"

@@ -117,13 +117,6 @@ RULES: Final[Mapping[str, Rule]] = {
         "With a mistake in it nothing is sent.",
         "Mend the key that is named; nothing that depends on the settings was looked at.",
     ),
-    "unbuilt": Rule(
-        _W,
-        _SETTINGS,
-        "Every key that is set has an effect.",
-        "You asked for something that does not happen.",
-        "Take the key out, or know that it does nothing yet.",
-    ),
     "rehearsal": Rule(
         _N,
         _SETTINGS,

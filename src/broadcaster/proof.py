@@ -163,8 +163,6 @@ def _leaving(case: Case) -> Iterator[Finding]:
 def _settings(case: Case) -> Iterator[Finding]:
     config = case.config
     yield from _signing(config)
-    for key, level, why in config.unbuilt():
-        yield found("not-built" if level == "error" else "no-effect", f"{key} {why}", "broadcaster.toml")
     if not config.sender.postal_address:
         yield found("no-postal-address", "sender.postal_address is not set", "broadcaster.toml")
         return

@@ -401,16 +401,10 @@ RULES: Final[Mapping[str, Rule]] = {
         "`broadcaster lists` shows how many are on each.",
     ),
     # settings
-    "not-built": Rule(
-        _E,
-        "No setting is needed whose absence would change the mail itself.",
-        "It would be another mail than the one you asked for.",
-        "Take the key out of broadcaster.toml.",
-    ),
     "no-effect": Rule(
         _W,
-        "No setting is relied on that does nothing yet.",
-        "It is read and understood, and has no effect in this version.",
-        "Leave it, but do not count on it.",
+        "No setting is relied on that does nothing.",
+        "It is read and understood, and has no effect without another one.",
+        "Set the other one too, or do not count on it.",
     ),
 }

@@ -159,12 +159,11 @@ def _send(ctx: click.Context, house: House, numbers: list[int], news: dict[str, 
     import sys
 
     from broadcaster import broadcast
-    from broadcaster.cli.send import refuse_if_nobody_talked, refuse_unbuilt, released, tell_recovered, weigh
+    from broadcaster.cli.send import refuse_if_nobody_talked, released, tell_recovered, weigh
     from broadcaster.lock import Lock
     from broadcaster.workspace import refuse_elsewhere
 
     refuse_elsewhere(house.workspace.root)
-    refuse_unbuilt(house)
     _ = house.signer, house.seal  # without the keys nothing is begun
     lock = Lock(house.workspace.lock)
     since = house.now

@@ -41,7 +41,6 @@ from broadcaster.cli.say import (
 )
 from broadcaster.cli.staff import note_relays, tell_staff
 from broadcaster.errors import (
-    ConfigError,
     Interrupted,
     NotAllowed,
     NotApproved,
@@ -120,7 +119,6 @@ def send(
         of = house.ledger.mailing(int(statement))
         if of.state.word == "finished":
             raise already_sent(of)
-        refuse_unbuilt(house)
         # by its number a person means this one, also when it is too late
         resuming(house, of, yes=yes, dry_run=dry_run)
     else:
@@ -156,7 +154,6 @@ def _found_or_made(
                 f"{slug} is prepared already, as mailing {going.id}: its time and audience are frozen",
                 hint=f"`broadcaster cancel {going.id}` drops it; `broadcaster send {going.id}` goes on with it",
             )
-        refuse_unbuilt(house)
         if broadcast.changed_since(house.workspace, config, roster, going):
             _sure(f"{slug} has changed", going, "text")
         if others := choosing.meant_since(roster, going.rule):
@@ -283,13 +280,6 @@ def already_sent(of: Mailing) -> NotAllowed:
         f"{of.statement} was {ended} as mailing {of.id}",
         hint=f"`broadcaster status {of.id}` tells how; --again makes a new mailing to everyone",
     )
-
-
-def refuse_unbuilt(house: House) -> None:
-    """Raises ConfigError (78) for a setting whose absence would change the mail: it may be newer than the mailing."""
-    for key, level, why in house.config.unbuilt():
-        if level == "error":
-            raise ConfigError(why, where=f"broadcaster.toml: {key}")
 
 
 def carry(house: House, of: Mailing, *, wait: bool, as_json: bool) -> None:
