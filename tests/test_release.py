@@ -21,6 +21,7 @@ from broadcaster.cli.house import House
 from broadcaster.errors import ConfigError, NotApproved
 from broadcaster.lock import Lock
 from tests.conftest import Place
+from tests.lab.clocks import time_comes
 from tests.lab.server import Lab, Rule, running
 from tests.lab.world import STATEMENT, World, world
 
@@ -115,9 +116,13 @@ def change(of: World, *statements: str) -> None:
         conn.commit()
 
 
-def rise(of: World) -> None:
-    """It is tomorrow, after nine."""
-    change(of, "update mailing set due = due - 172800, expires = null where id = 2")
+def come_as_prepared(of: World, *, late: int = 0) -> None:
+    """The time of mailing 2 has come, as if it had been prepared for that: what is stored agrees with itself."""
+    time_comes(of.database, late=late)
+    with House(of.root) as house:
+        mailing = house.ledger.mailing(2)
+        digest = enrolment.roll(house.db, mailing).seal(mailing.content, mailing.rule, mailing.window)
+        house.db.conn.execute("update mailing set digest = ? where id = 2", (digest,))
 
 
 # two people
@@ -296,7 +301,7 @@ def test_one_changed_byte_holds_what_cron_would_send(here: World, lab: Lab, user
     user(OMAR)
     here.run("approve", "2")
     # another time than was approved
-    rise(here)
+    time_comes(here.database)
     said = here.run("run", status=77)
     assert said.err.startswith(f"mailing 2 of june is held (not what {OMAR} approved: it was changed since): ")
     assert len(said.err.splitlines()) == 1
@@ -358,7 +363,7 @@ def test_a_part_that_is_none_any_more_is_damage_and_no_defect(
     here.run("send", "2", "--yes")
     here.run("status", "2")
     here.configure(lab.port)
-    rise(here)
+    time_comes(here.database)
     here.run("run", status=78)
     assert not lab.messages
 
@@ -374,22 +379,9 @@ def test_what_an_approver_has_looked_at_is_told_when_the_files_say_something_els
 # on schedule
 
 
-def scheduled(of: World) -> None:
-    """Due two days ago, as if it had been prepared three days ago; what is stored agrees with itself."""
-    of.run("prepare", "june", "--list", "news", "--at", "tomorrow 9:00")
-    with House(of.root) as house:
-        mailing = house.ledger.mailing(2)
-        due = house.now - 60
-        # an old window, as prepare would have written it
-        house.db.conn.execute("update mailing set due = ?, expires = null where id = 2", (due,))
-        again = house.ledger.mailing(2)
-        roll = enrolment.roll(house.db, mailing)
-        digest = roll.seal(again.content, again.rule, again.window)
-        house.db.conn.execute("update mailing set digest = ? where id = 2", (digest,))
-
-
 def test_what_is_due_and_not_approved_is_held_told_once_and_goes_when_it_is(here: World, lab: Lab, user: Users) -> None:
-    scheduled(here)
+    here.run("prepare", "june", "--list", "news", "--at", "tomorrow 9:00")
+    come_as_prepared(here)
     said = here.run("run", status=77)
     assert said.err == (
         f"mailing 2 of june is held (not approved): anybody but {ANNA}, who prepared it, may approve it:"
@@ -417,13 +409,8 @@ def test_what_is_approved_before_its_time_goes_at_its_time(here: World, lab: Lab
 
 def test_what_is_too_late_is_not_let_go_by_approving_it(here: World, lab: Lab, user: Users) -> None:
     here.run("prepare", "june", "--list", "news", "--at", "tomorrow 9:00", "--expires", "1h")
-    with House(here.root) as house:
-        of = house.ledger.mailing(2)
-        house.db.conn.execute("update mailing set due = 5, expires = 6 where id = 2")
-        window = house.ledger.mailing(2).window
-        digest = enrolment.roll(house.db, of).seal(of.content, of.rule, window)
-        house.db.conn.execute("update mailing set digest = ? where id = 2", (digest,))
-    here.run("run", status=None)
+    come_as_prepared(here, late=7200)
+    here.run("run")
     user(OMAR)
     here.run("approve", "2")
     assert here.run("status", "2", "--json").json["state"] == "held"

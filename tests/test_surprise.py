@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from broadcaster.surprise import DAY, Kind, Past, Prospect, surprises
 from tests.conftest import Ran
+from tests.lab.clocks import time_comes
 from tests.lab.server import Lab, running
 from tests.lab.world import World, world
 
@@ -132,12 +133,6 @@ def here(model: World, tmp_path: Path, lab: Lab) -> World:
 SIZE = "4 people would get it, 4.0 times the 1 of mailing 2, the last one to this list"
 
 
-def due(of: World, number: int = 3) -> None:
-    with closing(sqlite3.connect(of.database)) as conn:
-        conn.execute("update mailing set due = unixepoch() - 60, expires = null where id = ?", (number,))
-        conn.commit()
-
-
 def confirmed(of: World) -> list[str]:
     lines = of.run("log", "--json").json
     return [kind for line in lines if line["what"] == "mailing confirm" for kind in line["details"]["surprises"]]
@@ -147,7 +142,7 @@ def test_cron_holds_what_is_surprising_and_a_persons_word_lets_it_go(here: World
     said = here.run("prepare", "june", "--list", "news", "--at", "tomorrow 9:00").err
     assert f"warning: {SIZE}" in said
     assert "`broadcaster send 3` asks about it before" in said
-    due(here)
+    time_comes(here.database)
     said = here.run("run", status=77).err
     way_on = "`broadcaster resume 3` lets it go all the same, `broadcaster cancel 3` drops it"
     assert said == f"mailing 3 of june is held ({SIZE}): {way_on}\n"
@@ -160,7 +155,7 @@ def test_cron_holds_what_is_surprising_and_a_persons_word_lets_it_go(here: World
 def test_what_was_said_yes_to_beforehand_goes_at_its_time(here: World, lab: Lab) -> None:
     here.run("send", "june", "--list", "news", "--at", "tomorrow 9:00", status=2)
     assert here.run("send", "june", "--list", "news", "--at", "tomorrow 9:00", "--yes").err.count(SIZE) == 1
-    due(here)
+    time_comes(here.database)
     here.run("run")
     assert len(lab.messages) == 4
 
@@ -175,7 +170,7 @@ def test_asking_before_its_time_sends_nothing_early(here: World, lab: Lab) -> No
 
 def test_resuming_what_is_held_is_a_persons_word(here: World, lab: Lab) -> None:
     here.run("prepare", "june", "--list", "news", "--at", "tomorrow 9:00")
-    due(here)
+    time_comes(here.database)
     here.run("run", status=77)
     here.run("resume", "3")
     here.run("run")
@@ -198,8 +193,7 @@ def test_a_mailing_whose_like_is_begun_in_the_same_moment_is_held(here: World, l
     here.configure(lab.port)
     for _ in range(2):
         here.run("prepare", "june", "--list", "news", "--at", "tomorrow 9:00")
-    due(here, 3)
-    due(here, 4)
+    time_comes(here.database)
     said = here.run("run", status=77).err
     assert "4 of these 4 people got june less than an hour ago, as mailing" in said
     assert len(lab.messages) == 4
@@ -235,7 +229,7 @@ def test_an_empty_text_is_told_when_it_is_planned_and_when_its_time_has_come(her
     assert offered in here.run("send", "june", "--list", "news", "--dry-run").err
     (here.root / "statements" / "june" / "ar.md").write_text("---\nsubject: Hello\npreheader: Short\n---\n\n")
     here.run("prepare", "june", "--list", "news", "--at", "tomorrow 9:00")
-    due(here)
+    time_comes(here.database)
     assert "the text in Arabic is empty, and 1 person would get it" in here.run("run", status=77).err
     assert not lab.messages
 
@@ -251,7 +245,7 @@ def test_approving_sees_what_is_surprising_and_lets_it_go(here: World, lab: Lab)
         said = here.run("approve", "3", "--json")
     assert [each["kind"] for each in said.json["surprises"]] == ["larger"]
     assert SIZE in said.err
-    due(here)
+    time_comes(here.database)
     here.run("run")
     assert len(lab.messages) == 4
 
