@@ -157,6 +157,27 @@ def test_a_wish_to_leave_ends_the_list_of_that_copy_and_no_other(june: Sent) -> 
     assert "news" in june.world.run("why", P1, "--json").json["why"]
 
 
+def test_a_wish_to_leave_a_list_that_is_deleted_is_remembered_when_it_is_made_again(june: Sent) -> None:
+    june.world.run("lists", "delete", "news", "--yes")
+    assert effects(june, june.put("1.eml", wish(june.copies[P1].leave))) == [(P1, "unsubscribe", "left")]
+    june.world.run("lists", "create", "news")
+    file = june.put("people.csv", f"email\n{P1}\n{P2}\n")
+    june.world.run("subscribers", "import", file, "--list", "news", "--yes")
+    assert again(june).keys() == {P2}
+
+
+def test_what_came_back_meanwhile_outlasts_the_file_that_said_so_first(june: Sent) -> None:
+    """A file says that they bounced elsewhere, then mail of ours comes back: to undo the import is no pardon."""
+    heading = "Email Address,OPTIN_TIME,CONFIRM_TIME,CLEAN_TIME,LEID,EUID"
+    rows = [f"{each},2026-01-01 10:00:00,2026-01-01 10:00:00,2026-02-01 10:00:00,1,x" for each in (P1, P2)]
+    file = june.put("cleaned_members_export_1.csv", "\n".join([heading, *rows]))
+    number = june.world.run("subscribers", "import", file, "--list", "news", "--yes", "--json").json["import"]
+    assert suppressed(june) == {P1: "bounced", P2: "bounced"}
+    assert effects(june, june.put("1.eml", dsn(june.copies[P1].sender, P1))) == [(P1, "hard", "noted")]
+    june.world.run("subscribers", "undo", str(number), "--yes")
+    assert suppressed(june) == {P1: "bounced"}
+
+
 def test_a_wish_is_obeyed_however_old_the_copy_is(june: Sent) -> None:
     aged(june, 900 * DAY)
     assert effects(june, june.put("1.eml", wish(june.copies[P1].leave))) == [(P1, "unsubscribe", "left")]

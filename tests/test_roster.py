@@ -17,9 +17,9 @@ from broadcaster.address import Address
 from broadcaster.db import Db
 from broadcaster.errors import AddressError, BadData, NotAllowed, NotFound
 from broadcaster.headers import mailbox
-from broadcaster.roster import Details, Roster, Standing
+from broadcaster.roster import Details, Roster
 from broadcaster.spelling import fold
-from broadcaster.subscriber import MailingList
+from broadcaster.subscriber import MailingList, Standing
 from tests.lab.crowd import left_out, reached
 
 
@@ -203,7 +203,45 @@ def test_an_address_cannot_become_somebody_elses_or_shed_a_suppression(roster: R
         roster.edit(roster.known("anna@example.org"), Details(), address=a("anna@new.example"))
 
 
+def test_who_left_a_list_does_not_shed_that_with_their_address(
+    roster: Roster, news: MailingList, board: MailingList
+) -> None:
+    join(roster, news, "anna@example.org")
+    join(roster, board, "anna@example.org")
+    person = roster.known("anna@example.org")
+    roster.leave(person, [news], "by phone")
+    with pytest.raises(NotAllowed, match="has left news"):
+        roster.edit(person, Details(), address=a("anna@new.example"))
+    # only the spelling
+    assert roster.edit(person, Details(), address=a("Anna@example.org")).address == "Anna@example.org"
+
+
 # leaving
+
+
+def test_a_list_that_is_deleted_can_be_left_before_it_is_made_again(roster: Roster, news: MailingList) -> None:
+    anna, peter = join(roster, news, "anna@example.org"), join(roster, news, "peter@example.org")
+    roster.delete_list(news)
+    # they have its mail, and answer it
+    assert roster.mailed(news.id) == news
+    assert roster.leave(roster.people([anna])[anna], [news], "") == ["news"]
+    roster.leave_all(roster.people([peter])[peter], "")
+    again = roster.create_list("news", "example.org", {})
+    roster.lift(a("peter@example.org"))
+    assert roster.sizes()[again.id] == {Standing.LEFT: 2}
+
+
+def test_who_comes_back_to_one_list_comes_back_to_no_other(
+    roster: Roster, news: MailingList, board: MailingList
+) -> None:
+    anna = join(roster, news, "anna@example.org")
+    join(roster, board, "anna@example.org")
+    # as a file says it: of all lists, and none is named
+    roster.suppress(a("anna@example.org"), "left", "import 3")
+    join(roster, news, "anna@example.org")
+    assert reached(roster.db, news) == [(anna, "", news.id)]
+    assert reached(roster.db, board) == []
+    assert roster.standings([anna])[anna] == {"Board": Standing.LEFT, "news": Standing.ACTIVE}
 
 
 def test_who_leaves_one_list_stays_on_the_others(roster: Roster, news: MailingList, board: MailingList) -> None:

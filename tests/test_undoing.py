@@ -16,8 +16,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from broadcaster import intake, undoing
 from broadcaster.address import Address
+from broadcaster.consent import Proof
 from broadcaster.db import open_database
-from broadcaster.errors import NotAllowed
+from broadcaster.erasure import Erasure
+from broadcaster.errors import NotAllowed, NotFound
+from broadcaster.forgetting import welcome
+from broadcaster.guise import Guise
 from broadcaster.origin import NOTHING, Past
 from broadcaster.roster import Details, Roster
 from broadcaster.sheet import Person
@@ -35,13 +39,14 @@ class World:
         self.db = open_database(folder / "people.db", who="tester")
         self.clock = 1_000_000
         self.roster = Roster(self.db, lambda: self.clock)
+        self.erasure = Erasure(self.db, str.encode, lambda: self.clock)
         self.lists = [self.roster.create_list(name, "example.org", {}) for name in ("news", "board")]
 
     def close(self) -> None:
         self.db.close()
 
     def take_in(self, rows: Sequence[Person], into: MailingList, *, whole: bool = False) -> int:
-        with intake.opened(self.db, into, self.roster.now, self.db.path.parent, whole=whole) as job:
+        with intake.opened(self.db, into, self.roster.now, self.db.path.parent, self.erasure.veil, whole=whole) as job:
             job.stage(rows)
             return job.apply(file="people.csv", digest="d", who="tester", consent="a form")[0]
 
@@ -51,6 +56,16 @@ class World:
             done = job.undo(job.known(number))
         assert shown == done
         return done
+
+    def erase(self, who: str) -> None:
+        with self.db.atomic():
+            self.erasure.erase(Guise(address(who)), self.erasure.known(address(who)), [])
+
+    def make_anew(self, of: int) -> None:
+        """Delete a list, and make it again."""
+        name = self.lists[of].name
+        self.roster.delete_list(self.lists[of])
+        self.lists[of] = self.roster.create_list(name, "example.org", {})
 
     def state(self) -> dict[str, list[Any]]:
         """Everything but the record, the audit log and the list of imports."""
@@ -100,7 +115,8 @@ def act(world: World, what: str, who: str, of: MailingList, word: str) -> None:
     roster, person = world.roster, world.roster.find(address(who))
     with suppress(NotAllowed):
         if what == "add":
-            roster.add(address(who), Details(name=word, fields={"city": word} if word else None), of, "by phone")
+            details = Details(name=word, fields={"city": word} if word else None)
+            welcome(roster, world.erasure, address(who), details, of, "by phone", Proof())
         elif what == "bounce":
             roster.suppress(address(who), "bounced", "mailing 1")
         elif person is None:
@@ -228,6 +244,7 @@ class NobodyComesBack(RuleBasedStateMachine):
         self.imports: list[int] = []
         self.gone: dict[tuple[str, int], set[int]] = {}  # (who, list) → the imports that say so; 0: they themselves
         self.barred: dict[str, set[int]] = {}
+        self.erased: set[str] = set()
 
     def teardown(self) -> None:
         self.world.close()
@@ -240,6 +257,8 @@ class NobodyComesBack(RuleBasedStateMachine):
         self.imports.append(number)
         for one in people:
             who = one.address.partition("@")[0]
+            if who in self.erased:
+                continue
             if one.past.gone == "left":
                 self.gone.setdefault((who, of), set()).add(number)
             elif one.past.gone:
@@ -265,7 +284,30 @@ class NobodyComesBack(RuleBasedStateMachine):
             self.barred.setdefault(who, set()).add(0)
         elif verb == "add" and f"{who}@example.org" in self.world.on(self.world.lists[of]):
             self.gone.pop((who, of), None)
+            if self.barred.pop(who, None):
+                # back on this list: of the other that they had left nothing was said
+                self.gone.setdefault((who, 1 - of), set()).add(0)
+            self.erased.discard(who)
+
+    @rule(who=st.sampled_from(WHO))
+    def is_erased(self, who: str) -> None:
+        self.world.erase(who)
+        self.erased.add(who)
+        for of in (0, 1):
+            self.gone.pop((who, of), None)
+        self.barred.pop(who, None)
+
+    @rule(who=st.sampled_from(WHO))
+    def is_allowed_again(self, who: str) -> None:
+        """Staff lift what barred somebody: the lists that they left stay left."""
+        with suppress(NotFound):
+            self.world.roster.lift(address(who))
             self.barred.pop(who, None)
+
+    @rule(of=st.sampled_from([0, 1]))
+    def a_list_is_made_anew(self, of: int) -> None:
+        self.world.make_anew(of)
+        assert self.world.on(self.world.lists[of]) == set()
 
     @rule(seconds=st.integers(1, 3))
     def time_passes(self, seconds: int) -> None:
@@ -276,9 +318,83 @@ class NobodyComesBack(RuleBasedStateMachine):
         for of in (0, 1):
             on = self.world.on(self.world.lists[of])
             gone = {who for (who, which), told in self.gone.items() if told and which == of}
-            gone |= {who for who, told in self.barred.items() if told}
+            gone |= {who for who, told in self.barred.items() if told} | self.erased
             assert not {f"{who}@example.org" for who in gone} & on
 
 
 TestNobodyComesBack = NobodyComesBack.TestCase
 TestNobodyComesBack.settings = settings(max_examples=30, stateful_step_count=12, deadline=None)
+
+
+def test_numbers_of_entries_that_went_with_somebody_hide_no_later_word(world: World) -> None:
+    news, _ = world.lists
+    number = world.take_in([row("anna"), row("bo")], news)
+    act(world, "leave", "bo", news, "")
+    act(world, "add", "bo", news, "")
+    # the record's last entries go, and their numbers are given again
+    world.erase("bo")
+    act(world, "leave", "anna", news, "")
+    world.undo(number)
+    world.take_in([row("anna"), row("bo")], news)
+    assert world.on(news) == set()
+
+
+def test_who_left_by_a_files_word_while_suppressed_has_left_when_that_is_lifted(world: World) -> None:
+    news, _ = world.lists
+    world.take_in([row("anna")], news)
+    for who in ("anna", "bo"):
+        world.roster.suppress(address(who), "bounced", "mailing 1")
+    world.take_in([row("anna", past=Past("left")), row("bo", past=Past("left"))], news)
+    for who in ("anna", "bo"):
+        world.roster.lift(address(who))
+    world.take_in([row("anna"), row("bo")], news)
+    assert world.on(news) == set()
+
+
+def test_a_list_that_is_made_anew_does_not_get_its_people_back_by_undoing(world: World) -> None:
+    world.take_in([row("anna"), row("bo")], world.lists[0])
+    number = world.take_in([row("bo")], world.lists[0], whole=True)
+    world.make_anew(0)
+    assert world.undo(number).restored == 0
+    assert world.on(world.lists[0]) == set()
+    hows = [each.how for each in world.roster.consents(world.roster.known("bo@example.org"))]
+    assert hows == ["import", "remove"]
+
+
+def test_a_file_does_not_come_into_a_list_that_is_deleted_while_somebody_thinks(world: World) -> None:
+    news, _ = world.lists
+    with intake.opened(world.db, news, world.roster.now, world.db.path.parent) as job:
+        job.stage([row("anna")])
+        job.compare()
+        world.roster.delete_list(news)
+        with pytest.raises(NotFound):
+            job.apply(file="people.csv", digest="d", who="tester", consent="a form")
+    assert world.state()["people"] == []
+
+
+def test_who_complained_by_a_files_word_and_then_leaves_has_complained_all_the_same(world: World) -> None:
+    news, _ = world.lists
+    world.take_in([row("anna")], news)
+    world.take_in([row("anna", past=Past("complained"))], news)
+    act(world, "leave all", "anna", news, "")
+    act(world, "add", "anna", news, "")
+    assert world.on(news) == set()
+
+
+def test_whoever_has_a_mail_of_the_list_can_leave_it_after_it_is_undone(world: World) -> None:
+    news, board = world.lists
+    world.take_in([row("anna")], board)
+    number = world.take_in([row("anna")], news)
+    anna = world.roster.known("anna@example.org")
+    with world.db.atomic() as conn:
+        conn.execute(
+            "insert into mailing (statement, state, digest, content, rule, left_out, audience, first, last, rehearsal,"
+            " created, who, changed) values ('june', 5, '', '', '{}', '{}', 1, 1, 1, 0, ?1, '', ?1)",
+            (world.clock,),
+        )
+        conn.execute("insert into delivery values (1, 1, ?, ?, 0, 5, 1)", (anna.id, news.id))
+    world.undo(number)
+    assert world.on(news) == set()
+    assert world.roster.leave(anna, [news], "wrote to leave") == ["news"]
+    world.take_in([row("anna")], news)
+    assert world.on(news) == set()

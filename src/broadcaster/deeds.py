@@ -15,7 +15,7 @@ DEEDS: Final[Mapping[str, str]] = {
     "list edit": "So many `titles` of a list were changed or taken away.",
     "list delete": "A list was deleted, and so many were `removed` from it.",
     "subscriber add": "A person was put on a list by their own word. `new`: they were not on it; `lifted`: they had"
-    " left all lists.",
+    " left all lists, and `left` so many others for good with that.",
     "subscriber edit": "These `fields` of a person were changed.",
     "subscriber remove": "Staff took a person off lists.",
     "subscriber unsubscribe": "A person left lists by their own word. `all`: every list, and those to come; with a"

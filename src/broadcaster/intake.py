@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from broadcaster.db import LAST_GIVEN, Db
+from broadcaster.errors import NotFound
 from broadcaster.origin import NOTHING
 from broadcaster.sheet import Person, Spoilt
 from broadcaster.subscriber import MailingList
@@ -201,7 +202,8 @@ class Intake:
         conn.execute(
             "insert into temp.compared (id, verdict, subscriber)"
             " select g.id, case when p.key is null and g.gone not in ('', 'left') then 6"
-            " when p.key is null and g.gone = 'left' and u.state is not 2 then 5"
+            # of who is suppressed too: that may be lifted one day
+            " when g.gone = 'left' and u.state is not 2 then 5"
             " when u.state = 2 or p.reason = 'left' then 3 when p.key is not null then 4"
             " when u.state is not 1 then 0"
             " when (g.name <> '' and g.name <> s.name) or (g.language <> '' and g.language <> s.language)"
@@ -314,6 +316,8 @@ class Intake:
         """
         now, into = self._now(), self._into.id
         with self.db.atomic(durable=True) as conn:
+            if conn.execute("select 1 from list where id = ? and deleted is not null", (into,)).fetchone():
+                raise NotFound(f"the list {self._into.name!r} was deleted meanwhile; nothing was done")
             figures = self.compare()
             number = conn.execute(
                 "insert into import (list, file, digest, at, who, consent, figures, language)"

@@ -10,22 +10,15 @@ import json
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from typing import Any
 
 from broadcaster.address import Address, look_alikes
 from broadcaster.conditions import EVERYBODY, FUNCTIONS, Condition
 from broadcaster.consent import NOTHING, Consent, Proof
 from broadcaster.db import LAST_GIVEN, Db, damaged
-from broadcaster.errors import BadData, NotAllowed, NotFound
+from broadcaster.errors import NotAllowed, NotFound
 from broadcaster.spelling import any_value, fold
-from broadcaster.subscriber import MailingList, Subscriber
-
-# Part of a List-Id (RFC 2919 §2: a dot-atom), so ASCII; a digit alone would read as a mailing's number
-_LIST_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*", re.ASCII)
-LIST_NAME_LIMIT = 63
-# octets of a List-Id and what is written before it (RFC 2919 §3), as they stand in the header
-_LIST_ID_LIMIT = 255
+from broadcaster.subscriber import MailingList, Standing, Subscriber, Suppression, refuse_long, refuse_name
 
 PERSON = "select id, address, name, language, timezone, fields from subscriber"
 
@@ -42,28 +35,6 @@ _MAILED = (
 LEFT_ALL = "left"
 # the reasons with a meaning; staff may write others
 REASONS = (LEFT_ALL, "complained", "bounced")
-
-
-class Standing(IntEnum):
-    """How a person stands to a list. The numbers are stored: never renumber."""
-
-    ACTIVE = 1
-    LEFT = 2  # sticky: only their own word brings them back
-    REMOVED = 3  # by staff: a file may bring them back
-
-    @property
-    def word(self) -> str:
-        return self.name.lower()
-
-
-@dataclass(frozen=True, slots=True)
-class Suppression:
-    """An address that must not be mailed. `since` is in seconds since the epoch, UTC."""
-
-    address: str
-    reason: str
-    detail: str
-    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +77,11 @@ class Roster:
             )
         return _list(row)
 
+    def mailed(self, number: int) -> MailingList | None:
+        """The list of that number, also one that is deleted: its mail is out, and is answered."""
+        row = self._conn.execute("select id, name, list_id, titles from list where id = ?", (number,)).fetchone()
+        return None if row is None else _list(row)
+
     def sizes(self) -> dict[int, dict[Standing, int]]:
         """List → how many people stand how to it. Those suppressed are still counted where they stand."""
         sizes: dict[int, dict[Standing, int]] = {}
@@ -122,15 +98,11 @@ class Roster:
 
         Raises BadData for a name or title that cannot be part of a List-Id, NotAllowed when there is one.
         """
-        if _LIST_NAME.fullmatch(name) is None or len(name) > LIST_NAME_LIMIT:
-            raise BadData(
-                f"{name!r} cannot be a list's name: letters a-z, digits, - and _, with at least one letter",
-                hint="the name is part of mail headers; --title takes any words",
-            )
+        refuse_name(name)
         with self.db.atomic(durable=True) as conn:
             row = conn.execute("select id, deleted, list_id from list where name = ?", (name,)).fetchone()
             list_id = f"{name.lower()}.{domain}" if row is None else row[2]
-            _refuse_long(titles, list_id)
+            refuse_long(titles, list_id)
             if row is not None and row[1] is None:
                 raise NotAllowed(
                     f"there is a list {name!r} already", hint=f"`broadcaster lists edit {name}` changes it"
@@ -151,7 +123,7 @@ class Roster:
 
         Raises BadData for a title that is too long.
         """
-        _refuse_long(titles, of.list_id)
+        refuse_long(titles, of.list_id)
         with self.db.atomic(durable=True) as conn:
             now = self.list(of.name).titles
             merged = {tag: title for tag, title in {**now, **titles}.items() if title}
@@ -163,10 +135,21 @@ class Roster:
     def delete_list(self, of: MailingList) -> int:
         """Take a list and everybody on it away; how many they were. Past mailings and who left stay known."""
         with self.db.atomic(durable=True) as conn:
+            conn.execute(
+                "insert into consent (subscriber, list, at, how, wording, who)"
+                " select subscriber, list, ?, 'remove', 'the list was deleted', ? from subscription"
+                " where list = ? and state = ?",
+                (self.now(), self.db.who, of.id, Standing.ACTIVE),
+            )
             gone = conn.execute(
                 "update subscription set state = ?, since = ? where list = ? and state = ?",
                 (Standing.REMOVED, self.now(), of.id, Standing.ACTIVE),
             ).rowcount
+            # whoever makes it again, and then undoes an import, does not bring back who was on it before that
+            conn.execute(
+                "update reversal set given = 0 where given <> 0 and import in (select id from import where list = ?)",
+                (of.id,),
+            )
             conn.execute("update list set deleted = ? where id = ?", (self.now(), of.id))
             self.db.note("list delete", self.now(), on=of.id, removed=gone)
         return gone
@@ -307,11 +290,24 @@ class Roster:
                 "select state from subscription where list = ? and subscriber = ?", (to.id, found.id)
             ).fetchone()
             self._stand(found.id, to.id, Standing.ACTIVE)
+            others = dict[int, str]()
+            if barred is not None:
+                # they had left all lists, and come back to this one: of the others nothing was said
+                wide = [each for each in self._stood(found) if each.id != to.id]
+                others = self._off(found, wide, Standing.LEFT, "leave", barred.detail)
             if barred is not None or before == (Standing.LEFT,):
                 proof = replace(proof, after=proof.after or "left")
             self._record(found.id, to.id, "add", consent, proof)
             new = before != (Standing.ACTIVE,)
-            self.db.note("subscriber add", now, subscriber=found.id, on=to.id, new=new, lifted=barred is not None)
+            self.db.note(
+                "subscriber add",
+                now,
+                subscriber=found.id,
+                on=to.id,
+                new=new,
+                lifted=barred is not None,
+                left=len(others),
+            )
         return changed, new
 
     def edit(
@@ -319,8 +315,9 @@ class Roster:
     ) -> Subscriber:
         """Change what is known of a person; `drop` names fields to take away, the columns among them.
 
-        Raises NotAllowed when the new address is somebody else's, or the old one is suppressed: a new
-        address would lift what their own word, a complaint or a bounce has put there.
+        Raises NotAllowed when the new address is somebody else's, or the old one is suppressed or has left a list:
+        a new address would lift what their own word, a complaint or a bounce has put there, and the old one would
+        be nobody's, so that a file may bring it.
         """
         with self.db.atomic(durable=True) as conn:
             of, changed = self.known(of.address), list[str]()
@@ -328,9 +325,8 @@ class Roster:
                 other = self.find(address)
                 if other is not None and other.id != of.id:
                     raise NotAllowed(f"{address} is somebody else's address", hint=f"see `broadcaster why {address}`")
-                barred = self.suppression(Address.parse(of.address))
-                if barred is not None and (other is None or other.id != of.id):
-                    raise NotAllowed(f"{of.address} must not be mailed ({barred.reason}): its address cannot change")
+                if other is None:
+                    self._refuse_gone(of, address)
                 conn.execute(
                     "update subscriber set key = ?, address = ?, changed = ? where id = ?",
                     (address.key, str(address), self.now(), of.id),
@@ -341,6 +337,18 @@ class Roster:
             if changed := [*changed, *fields]:
                 self.db.note("subscriber edit", self.now(), subscriber=of.id, fields=changed)
         return after
+
+    def _refuse_gone(self, of: Subscriber, address: Address) -> None:
+        """Raises NotAllowed for who must not be mailed at the address they have, or has left a list with it."""
+        barred = self.suppression(Address.parse(of.address))
+        if barred is not None:
+            raise NotAllowed(f"{of.address} must not be mailed ({barred.reason}): its address cannot change")
+        left = [name for name, (standing, _) in self.since(of).items() if standing is Standing.LEFT]
+        if left:
+            raise NotAllowed(
+                f"{of.address} has left {', '.join(left)}, and stays known for it: its address cannot change",
+                hint=f"add the new one by their own word: `broadcaster subscribers add {address} --list … --consent …`",
+            )
 
     def _write(self, of: Subscriber, details: Details, drop: Iterable[str] = ()) -> tuple[Subscriber, Sequence[str]]:
         """Lay details over a person; the names of what that changed. `changed` moves only when something did."""
@@ -396,7 +404,7 @@ class Roster:
     def leave_all(self, of: Subscriber, why: str) -> None:
         """They asked to leave: every list there is, and every list to come."""
         with self.db.atomic(durable=True):
-            gone = self._off(of, self.lists(), Standing.LEFT, "leave", why)
+            gone = self._off(of, self._stood(of), Standing.LEFT, "leave", why)
             barred = self._bar(Address.parse(of.address), LEFT_ALL, why)
             if gone or barred:
                 self.db.note("subscriber unsubscribe", self.now(), subscriber=of.id, lists=[*gone], all=True)
@@ -406,11 +414,11 @@ class Roster:
     ) -> dict[int, str]:
         """Id → name of the lists that this took a person off."""
         gone = {}
-        now = self.since(of)
+        now = dict(self._conn.execute("select list, state from subscription where subscriber = ?", (of.id,)))
         for each in lists:
-            standing = now.get(each.name)
+            standing = now.get(each.id)
             # who was removed may still leave; who left is not merely removed
-            if standing is not None and standing[0] not in (to, Standing.LEFT):
+            if standing not in (None, to, Standing.LEFT):
                 self._stand(of.id, each.id, to)
                 self._record(of.id, each.id, how, why, proof)
                 gone[each.id] = each.name
@@ -418,6 +426,15 @@ class Roster:
                 # a file had said so; now a person does, and undoing the import does not bring them back
                 self._record(of.id, each.id, how, why, proof)
         return gone
+
+    def _stood(self, of: Subscriber) -> Sequence[MailingList]:
+        """The lists that a person is or was on, deleted ones too: those may be made again."""
+        rows = self._conn.execute(
+            "select l.id, l.name, l.list_id, l.titles from subscription u join list l on l.id = u.list"
+            " where u.subscriber = ? order by l.name",
+            (of.id,),
+        )
+        return [_list(row) for row in rows]
 
     def _told_by_import(self, subscriber: int, list_id: int) -> bool:
         """Whether the last entry of the record came with a file."""
@@ -450,7 +467,7 @@ class Roster:
 
     def suppression(self, address: Address) -> Suppression | None:
         row = self._conn.execute(
-            "select address, reason, detail, since from suppression where key = ?", (address.key,)
+            "select address, reason, detail, since, import from suppression where key = ?", (address.key,)
         ).fetchone()
         return None if row is None else Suppression(*row)
 
@@ -473,11 +490,18 @@ class Roster:
         return bool(
             self._conn.execute(
                 "insert into suppression (key, address, reason, detail, since) values (?, ?, ?, ?, ?)"
-                " on conflict do update set reason = excluded.reason, detail = excluded.detail,"
+                # who complained, a file says, and now leaves, has complained all the same
+                " on conflict do update set reason = iif(excluded.reason = ?, reason, excluded.reason),"
+                " detail = iif(excluded.reason = ? and reason <> excluded.reason, detail, excluded.detail),"
                 " since = excluded.since, import = null where import is not null",
-                (address.key, str(address), reason, detail, self.now()),
+                (address.key, str(address), reason, detail, self.now(), LEFT_ALL, LEFT_ALL),
             ).rowcount
         )
+
+    def confirm(self, address: Address) -> None:
+        """Not only a file says that it must not be mailed: to undo the import does not lift that."""
+        with self.db.atomic(durable=True) as conn:
+            conn.execute("update suppression set import = null where key = ?", (address.key,))
 
     def _id(self, address: Address) -> int | None:
         """Whose address it is, for the audit log; None where nobody has it."""
@@ -559,19 +583,6 @@ def persons(rows: Sequence[Sequence[Any]]) -> list[Subscriber]:
         Subscriber(number, address, name, language, timezone, own)
         for (number, address, name, language, timezone, *_), own in zip(rows, fields, strict=True)
     ]
-
-
-def _refuse_long(titles: Mapping[str, str], list_id: str) -> None:
-    """Raises BadData for a title that its header has no room for: an Arabic letter takes three octets there."""
-    from broadcaster.headers import mailbox
-
-    for title in ("", *titles.values()):
-        over = len(mailbox("List-Id", title, list_id)) - len("List-Id: ") - _LIST_ID_LIMIT
-        if over > 0:
-            raise BadData(
-                f"{title[:40]!r}… is {over} octets too long for its header (List-Id)",
-                hint="some forty letters are enough",
-            )
 
 
 def _list(row: tuple[int, str, str, str]) -> MailingList:

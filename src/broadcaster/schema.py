@@ -402,4 +402,12 @@ SCHEMA: Final[dict[str, str]] = {
             primary key (mailing, kind)
         ) strict, without rowid;
     """,
+    "undo after erasing": """
+        -- the entries of one person go one by one: only when the last has gone is it known which numbers come again
+        drop trigger consent_recedes;
+        create trigger consent_recedes after delete on consent
+            when old.id > (select coalesce(max(id), 0) from consent)
+            begin update import set consents = (select coalesce(max(id), 0) from consent)
+            where consents > (select coalesce(max(id), 0) from consent); end;
+    """,
 }

@@ -142,6 +142,7 @@ class Undoing:
             " left join import i on i.id = c.import where c.id > :consents and i.undone is null group by c.subscriber",
             asked,
         )
+        self._find_mailed(asked)
         self._find_made(asked)
         kept = self._find_restored(asked)
         deleted, taken_off = conn.execute(
@@ -186,21 +187,31 @@ class Undoing:
         row = self._conn.execute("select list, first, last, consents from import where id = ?", (of.number,)).fetchone()
         return {"number": of.number, "at": of.at, **dict(zip(("list", "first", "last", "consents"), row, strict=True))}
 
-    def _find_made(self, asked: Mapping[str, Any]) -> None:
-        """Look through the people whom it made: whether anything was done with them since."""
+    def _find_mailed(self, asked: Mapping[str, Any]) -> None:
+        """Look for those whom it made, or put on the list, and who stand in a mailing since: by people is no index."""
         conn = self._conn
-        # who is written into a mailing has a copy that names them; by people there is no index
         for (mailing,) in conn.execute("select id from mailing where created >= :at", asked).fetchall():
             conn.execute(
                 "insert or ignore into temp.mailed select subscriber from delivery"
                 " where mailing + 0 = ? and subscriber > ? and subscriber <= ?",
                 (mailing, asked["first"], asked["last"]),
             )
+            conn.execute(
+                "insert or ignore into temp.mailed select r.subscriber from reversal r cross join delivery d"
+                " on d.mailing + 0 = ?1 and d.subscriber = r.subscriber and d.list = ?2"
+                " where r.import = ?3 and r.given = 1 and r.standing is null",
+                (mailing, asked["list"], asked["number"]),
+            )
+
+    def _find_made(self, asked: Mapping[str, Any]) -> None:
+        """Look through the people whom it made: whether anything was done with them since."""
+        conn = self._conn
         conn.execute(
             "insert into temp.made select s.id, s.changed > :at or s.id in (select subscriber from temp.mailed)"
             " or s.id in (select subscriber from temp.heard)"
             " or exists (select 1 from subscription o where o.subscriber = s.id and o.list <> :list)"
-            " or exists (select 1 from suppression p where p.key = s.key and p.import is not :number),"
+            " or exists (select 1 from suppression p where p.key = s.key"
+            " and iif(p.import is null, p.since > :at, p.import > :number)),"
             " coalesce(u.state in (1, 2) and s.id not in (select subscriber from temp.heard where here), 0)"
             " from subscriber s left join subscription u on u.list = :list and u.subscriber = s.id"
             " where s.id > :first and s.id <= :last",
@@ -212,7 +223,7 @@ class Undoing:
         rows = self._conn.execute(
             "select r.subscriber, r.given, r.standing, r.since, r.changed, r.became, r.said,"
             " s.name, s.language, s.timezone, s.fields, s.changed, coalesce(u.state, 0),"
-            " s.id in (select subscriber from temp.heard where here)"
+            " s.id in (select subscriber from temp.heard where here), s.id in (select subscriber from temp.mailed)"
             " from reversal r join subscriber s on s.id = r.subscriber"
             " left join subscription u on u.list = :list and u.subscriber = s.id"
             " where r.import = :number order by r.subscriber",
@@ -220,7 +231,10 @@ class Undoing:
         )
         kept = 0
         found: list[tuple[Any, ...]] = []
-        for subscriber, given, standing, since, changed, became, said, *now, state, word in rows:
+        for subscriber, given, standing, since, changed, became, said, *now, state, word, mailed in rows:
+            if mailed and standing is None:
+                # they have a mail of that list, and may answer that they leave it: it must know them
+                standing, since = 3, self._now()
             own, fields, last = now[:3], now[3], now[4]
             back, stays = _laid_back(json.loads(said), own, fields)
             stands = bool(given) and state == given and not word

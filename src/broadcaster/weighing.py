@@ -185,9 +185,9 @@ class _Report:
         if notice.kind is Kind.COMPLAINT:
             done = Effect.SUPPRESSED if _complained(scales, person, copy.mailing) else Effect.NOTED
             return self._entry(notice, done, heard, key)
-        lists = [each for each in scales.roster.lists() if each.id == copy.list]
+        of = scales.roster.mailed(copy.list)
         why, proof = f"wrote to leave, after mailing {copy.mailing}", Proof(message=self.source)
-        left = scales.roster.leave(person, lists, why, proof, mailing=copy.mailing)
+        left = scales.roster.leave(person, [of] if of else [], why, proof, mailing=copy.mailing)
         return self._entry(notice, Effect.LEFT if left else Effect.NOTED, heard, key)
 
 
@@ -215,7 +215,8 @@ def charged(scales: Scales, entry: Entry, person: Subscriber) -> Entry:
     assert entry.sent is not None
     if notice.reason in OURS:
         return _with(entry, Effect.WARNED, address.key)
-    if scales.roster.suppression(address) is not None:
+    barred = scales.roster.suppression(address)
+    if barred is not None and barred.intake is None:
         return _with(entry, Effect.NOTED, address.key)
     past = [*scales.bounces.counted(address.key), Past(notice.kind, entry.mailing, entry.sent)]
     arrived = 0
@@ -223,6 +224,10 @@ def charged(scales: Scales, entry: Entry, person: Subscriber) -> Entry:
         arrived = scales.bounces.arrived(person.id, scales.now - ARRIVED)
     if not scales.patience.over(past, arrived):
         return _with(entry, Effect.COUNTED, address.key, counts=True)
+    if barred is not None:
+        # a file said so first, and that may be undone
+        scales.roster.confirm(address)
+        return _with(entry, Effect.NOTED, address.key, counts=True)
     said = " ".join(word for word in (notice.status, notice.reason.replace("_", " ")) if word)
     why = f"mailing {entry.mailing}: {said or notice.words[:80]}"
     scales.roster.suppress(address, "bounced", why, mailing=entry.mailing)

@@ -55,7 +55,7 @@ def show(house: House, as_json: bool) -> None:
     \b
     Exit statuses: 0 told, 78 configuration.
     """
-    from broadcaster.roster import Standing
+    from broadcaster.subscriber import Standing
 
     sizes = house.roster.sizes()
     found = [
@@ -169,7 +169,7 @@ def delete(house: House, name: str, dry_run: bool, yes: bool, as_json: bool) -> 
 
 
 def _active(house: House, list_id: int) -> int:
-    from broadcaster.roster import Standing
+    from broadcaster.subscriber import Standing
 
     return house.roster.sizes().get(list_id, {}).get(Standing.ACTIVE, 0)
 

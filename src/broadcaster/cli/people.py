@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from broadcaster.address import Address
     from broadcaster.cli.house import House
     from broadcaster.consent import Consent
-    from broadcaster.roster import Roster, Standing
-    from broadcaster.subscriber import MailingList, Subscriber
+    from broadcaster.roster import Roster
+    from broadcaster.subscriber import MailingList, Standing, Subscriber
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -12,8 +12,7 @@ from broadcaster.cli.say import clean, count, dump, json_option, moment, out, ta
 
 if TYPE_CHECKING:
     from broadcaster.address import Address
-    from broadcaster.roster import Standing, Suppression
-    from broadcaster.subscriber import Subscriber
+    from broadcaster.subscriber import Standing, Subscriber, Suppression
 
 LEFT = {"left": "they left all lists", "complained": "they complained", "bounced": "their mail came back"}
 
