@@ -30,6 +30,21 @@ UNSUBSCRIBED = ["UNSUB_TIME", "UNSUB_CAMPAIGN_TITLE", "UNSUB_CAMPAIGN_ID", "UNSU
 CLEANED = ["CLEAN_TIME", "CLEAN_CAMPAIGN_TITLE", "CLEAN_CAMPAIGN_ID"]
 
 
+def test_whoever_a_system_that_we_do_not_know_calls_gone_stays_away(here: Here, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    said = {"a": "Unsubscribed", "b": "opted-out", "c": "Hard bounce", "d": "member", "e": ""}
+    rows = [f"{who}@example.org,{word}" for who, word in said.items()]
+    file.write_text("\n".join(["email,Status", *rows]), encoding="utf-8")
+    told = json.loads(here("subscribers", "import", file, "--list", "news", "--yes", "--json").out)
+    assert (told["new"], told["leaves"], told["barred"]) == (2, 2, 1)
+    found = json.loads(here("subscribers", "--json", "--where", "status = member").out)
+    assert [each["address"] for each in found] == ["d@example.org"]
+    # whoever knows better says so
+    here("lists", "create", "other")
+    mapped = ("--map", "Status=membership", "--dry-run", "--json")
+    assert json.loads(here("subscribers", "import", file, "--list", "other", *mapped).out)["leaves"] == 0
+
+
 @pytest.fixture
 def here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Here:
     """Commands in this process, in a workspace with an empty list."""

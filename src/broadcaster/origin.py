@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -42,15 +42,23 @@ NOTHING: Final = Past()
 
 @dataclass(frozen=True)
 class Origin:
-    """A system whose file this is: its name, the places of columns that are no fields, and what a row says."""
+    """A system whose file this is: its name, "" where nobody knows; the places of columns that are no fields; and
+    what a row says.
+    """
 
     name: str
     unwanted: frozenset[int]
     past: Callable[[Sequence[str]], Past]
 
 
-def recognised(header: Sequence[str], *, file: str = "", into: str = "", ours: bool = False) -> Origin | None:
-    """The system that wrote a heading, if it is one we know. `into` is the list that the people come to."""
+def recognised(
+    header: Sequence[str], *, file: str = "", into: str = "", ours: bool = False, mapped: Collection[int | None] = ()
+) -> Origin | None:
+    """The system that wrote a heading, if it is one we know, or one that says who is gone.
+
+    `into` is the list that the people come to, `mapped` are the places of columns of which a person has said what they
+    are.
+    """
     place: dict[str, int] = {}
     for number, cell in enumerate(header):
         place.setdefault(cell.strip().casefold(), number)
@@ -65,7 +73,8 @@ def recognised(header: Sequence[str], *, file: str = "", into: str = "", ours: b
     if {"uuid", "email", "status"} <= place.keys() and (attributes or "created_at" in place):
         unwanted = frozenset(place[name] for name in _LISTMONK if name in place)
         return Origin("listmonk", unwanted, _Listmonk(place, attributes, into).past)
-    return None
+    status = [number for name, number in place.items() if name in _STATUS and number not in mapped]
+    return Origin("", frozenset(), _Elsewhere(place, status).past) if status else None
 
 
 # The columns of either system that say nothing a newsletter needs; --map names one to keep it.
@@ -86,6 +95,30 @@ class _Columns:
     def cell(self, cells: Sequence[str], name: str) -> str:
         number = self._place.get(name)
         return cells[number].strip() if number is not None and number < len(cells) else ""
+
+
+# Columns of systems that we do not know, and the words in them that leave no doubt: who is "inactive" may want mail.
+_STATUS: Final = ("status", "subscription status", "subscription_status", "subscriber status", "email status")
+_GONE: Final = {
+    **dict.fromkeys(("unsubscribed", "opted out", "opt out", "optout"), LEFT),
+    **dict.fromkeys(("bounced", "hard bounced", "hard bounce", "cleaned"), BOUNCED),
+    **dict.fromkeys(("complained", "complaint", "spam complaint", "marked as spam"), COMPLAINED),
+    **dict.fromkeys(("blocklisted", "blacklisted", "suppressed"), STAFF),
+}
+
+
+class _Elsewhere(_Columns):
+    """Some other system: whoever left it, or must get nothing from it, stays away here too."""
+
+    def __init__(self, place: Mapping[str, int], status: Sequence[int]) -> None:
+        super().__init__(place)
+        self._status = status
+
+    def past(self, cells: Sequence[str]) -> Past:
+        for number in self._status:
+            if number < len(cells) and (gone := _GONE.get(re.sub(r"[\s_-]+", " ", cells[number].strip().casefold()))):
+                return Past(gone)
+        return NOTHING
 
 
 class _Mailchimp(_Columns):

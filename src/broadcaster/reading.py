@@ -69,7 +69,7 @@ def opened(
         sheet = Sheet(table, mapping=asked.mapping, file=part.name, into=asked.into)
         if part.within:
             notes.append(f"{part.name} is read")
-        if sheet.origin is not None:
+        if sheet.origin is not None and sheet.origin.name:
             notes.append(f"an export of {sheet.origin.name}: who left or bounced there stays away here")
         sheets.append((part.name, sheet))
     return File(sheets, digest or _digest(stream), notes)

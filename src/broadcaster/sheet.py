@@ -79,8 +79,9 @@ class Sheet:
         rows = [(line, [plain(cell) for cell in cells]) for line, cells in table.head()]
         self._heading, found = _layout(rows, mapping or {})
         header = [column.header for column in found]
-        self.origin = recognised(header, file=file, into=into, ours=table.ours)
-        unwanted = self.origin.unwanted - {place_of(header, name) for name in mapping or {}} if self.origin else ()
+        mapped = {place_of(header, name) for name in mapping or {}}
+        self.origin = recognised(header, file=file, into=into, ours=table.ours, mapped=mapped)
+        unwanted = self.origin.unwanted - mapped if self.origin else ()
         self.columns = tuple(
             Column(column.header, "") if number in unwanted else column for number, column in enumerate(found)
         )
