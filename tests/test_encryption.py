@@ -557,6 +557,22 @@ def test_a_database_of_a_newer_program_is_left_alone(here: World) -> None:
         open_database(here.database)
 
 
+def test_who_was_erased_is_learnt_from_an_encrypted_database_too(here: World, tmp_path: Path) -> None:
+    here.run("encrypt")
+    backup = here.database.read_bytes()
+    here.run("subscribers", "erase", "p1@example.org", "--yes")
+    newer = tmp_path / "newer.db"
+    newer.write_bytes(here.database.read_bytes())
+    here.database.write_bytes(backup)
+    again = ("subscribers", "erase", "--as-in", str(newer), "--yes")
+    assert [each["address"] for each in here.run(*again, "--json").json] == ["p1@example.org"]
+    assert "erased" in here.run("subscribers", "show", "p1@example.org", status=65).err
+    assert sorted(each.name for each in tmp_path.glob("newer.db*")) == ["newer.db"]
+    # with another key it is noise
+    here.run("rekey")
+    assert "key" in here.run(*again, status=78).err
+
+
 # the main job
 
 

@@ -459,10 +459,29 @@ def _opened(path: Path, found: Found, keys: Keys | None) -> tuple[sqlite3.Connec
         raise
 
 
-def _unlocked(path: Path, keys: Keys) -> sqlite3.Connection:
+def looked_into(path: Path, keys: Keys | None) -> sqlite3.Connection:
+    """A database beside the workspace's own, for reading alone: it is not made where there is none.
+
+    `keys` are tried where it is encrypted. Raises OSError or sqlite3.Error where it is none, ConfigError where no key
+    fits.
+    """
+    with path.open("rb") as file:
+        plain = file.read(len(PLAIN)) == PLAIN
+    if plain or keys is None:
+        return sqlite3.connect(_uri(path), uri=True)
+    return _unlocked(path, keys, read_only=True)
+
+
+def _uri(path: Path) -> str:
+    # without a log beside it nobody writes to it: then nothing is made beside it, and it may lie where nobody can write
+    alone = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
+    return f"{path.resolve().as_uri()}?mode=ro{alone}"
+
+
+def _unlocked(path: Path, keys: Keys, *, read_only: bool = False) -> sqlite3.Connection:
     """The encrypted file, opened with the first of the keys that fits."""
     for key in keys():
-        conn = through_cipher(path, key, timeout=BUSY_SECONDS)
+        conn = through_cipher(path, key, timeout=BUSY_SECONDS, read_only=read_only)
         try:
             conn.execute("select count(*) from sqlite_master").fetchone()
             return conn
@@ -473,14 +492,15 @@ def _unlocked(path: Path, keys: Keys) -> sqlite3.Connection:
     raise unreadable(path)
 
 
-def through_cipher(path: Path, key: str, *, timeout: float) -> sqlite3.Connection:
+def through_cipher(path: Path, key: str, *, timeout: float, read_only: bool = False) -> sqlite3.Connection:
     """A connection by SQLCipher, and nothing read through it yet. `key`: 64 hexadecimal digits, "" for a plain file.
 
     Two copies of SQLite in one process must not have the same file open: its locks belong to the process, and the
     first to close it would drop those of the other. Raises ConfigError where SQLCipher is not installed.
     """
     assert re.fullmatch("(?:[0-9a-f]{64})?", key)
-    conn: sqlite3.Connection = _cipher().connect(path, timeout=timeout, isolation_level=None)
+    name = _uri(path) if read_only else path
+    conn: sqlite3.Connection = _cipher().connect(name, timeout=timeout, isolation_level=None, uri=read_only)
     # it would write to standard error what we say in our own words
     conn.execute("pragma cipher_log_level = none")
     if key:

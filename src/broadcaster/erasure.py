@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from broadcaster.address import Address
-from broadcaster.db import Db
+from broadcaster.db import Db, Keys, looked_into
 from broadcaster.delivery import State
 from broadcaster.errors import BadData, CannotWrite, NotAllowed
 from broadcaster.guise import Guise
@@ -122,14 +122,13 @@ class Erasure:
                 self.db.note("suppression remove", self.now())
         return reason
 
-    def learn(self, other: Path) -> int:
+    def learn(self, other: Path, keys: Keys | None) -> int:
         """Take over who was erased in another copy of this database, which is only read; how many are new here.
 
-        Raises BadData where it is none.
+        `keys` are to be tried where it is encrypted. Raises BadData where it is none.
         """
         try:
-            # as a URI it is opened for reading alone, and not made where there is none
-            with closing(sqlite3.connect(f"{other.resolve().as_uri()}?mode=ro", uri=True)) as copy:
+            with closing(looked_into(other, keys)) as copy:
                 (theirs,) = copy.execute("select id from mark").fetchone()
                 hashes = copy.execute("select hash, at, reason from erased").fetchall()
         except (sqlite3.Error, OSError, TypeError, ValueError) as error:
@@ -137,7 +136,12 @@ class Erasure:
         if (theirs,) != self._conn.execute("select id from mark").fetchone():
             raise BadData("is another workspace's: its hashes mean nobody here", where=str(other))
         with self.db.atomic(durable=True) as conn:
-            return conn.executemany("insert or ignore into erased values (?, ?, ?)", hashes).rowcount
+            # who was erased twice may have complained in between
+            return conn.executemany(
+                "insert into erased values (?, ?, ?) on conflict do update set reason = excluded.reason"
+                " where reason = ''",
+                hashes,
+            ).rowcount
 
     def returned(self) -> Iterator[str]:
         """Addresses of people who were erased and are here all the same: from a copy that is older than that."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from broadcaster.conditions import Condition
     from broadcaster.config import Config, Mailbox
     from broadcaster.courier import Consignment, Courier
-    from broadcaster.db import Db
+    from broadcaster.db import Db, Keys
     from broadcaster.digests import Digests
     from broadcaster.dkim import Key, Seal
     from broadcaster.engines.local import LocalEngine
@@ -86,11 +86,16 @@ class House:
             from broadcaster.lock import Lock
 
             clear_up(path, Lock(self.workspace.lock), keeper)
-        if keeper is None:
-            return open_database(path, who=self.who)
+        return open_database(path, who=self.who, keys=self.keys)
+
+    @property
+    def keys(self) -> Keys | None:
+        """What asks for the keys of the database that may fit; None where it is not encrypted."""
+        if self.keeper is None:
+            return None
         from broadcaster.keys import candidates
 
-        return open_database(path, who=self.who, keys=functools.partial(candidates, keeper))
+        return functools.partial(candidates, self.keeper)
 
     @cached_property
     def keeper(self) -> Keeper | None:

@@ -99,7 +99,7 @@ def erase(house: House, address: str | None, other: Path | None, dry_run: bool, 
 def _again(house: House, other: Path, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Erase everybody here whom another copy of the database knows as erased."""
     with tried(house.db, dry_run=dry_run):
-        house.erasure.learn(other)
+        house.erasure.learn(other, house.keys)
         found = [mailbox_of(address) for address in house.erasure.returned()]
     if found and not dry_run:
         ask(f"Erase {count(len(found), 'person', 'people')} for ever, as it was done there?", yes=yes)
