@@ -605,6 +605,15 @@ def test_a_dossier_has_everything_and_is_for_our_eyes_only(tmp_path: Path) -> No
     assert [each["state"] for each in told["deliveries"]] == ["bounced"]
     assert told["deliveries"][0]["attempts"][0]["reply"] == f"2.1.5 <{address}>... recipient ok"
     assert len(told["bounces"]) == 2
+    # old values are kept for as long as an import can be undone
+    file = tmp_path / "moved.csv"
+    file.write_text(f"email,city\n{address},Mosul\n", encoding="utf-8")
+    made.run("suppressions", "remove", address)
+    made.run("subscribers", "import", str(file), "--list", "news", "--yes")
+    *_, kept = made.run("subscribers", "dossier", address, "--json").json["changes"]
+    assert kept["changes"] == [{"field": "city", "before": CITY, "after": "Mosul"}]
+    assert f"before: {CITY}" in made.run("subscribers", "dossier", address).out
+    made.run("suppressions", "add", address, "--reason", "bounced")
     assert "unknown here" in told["bounces"][0]["message"]
     assert told["imports"][0]["consent"] == f"told by {address}"
     text = made.run("subscribers", "dossier", address).out

@@ -58,7 +58,7 @@ def test_who_got_an_old_mailing_is_forgotten_and_its_figures_stay(old: Place) ->
     tried = old.run("forget", "--dry-run", "--json").json
     assert old.run("status", "1", "--deliveries", "--json").out.count("\n") == 3
     done = old.run("forget", "--json").json
-    assert tried == done == {"mailings": [1], "deliveries": 3, "bounces": 0, "messages": 0}
+    assert tried == done == {"mailings": [1], "deliveries": 3, "bounces": 0, "messages": 0, "changes": 0}
     after = old.run("status", "1", "--json").json
     assert (before.pop("forgotten"), after.pop("forgotten") is None) == (None, False)
     assert after == before
@@ -89,6 +89,21 @@ def test_who_asks_is_told_that_it_is_forgotten(old: Place) -> None:
     # it was sent all the same
     assert "was sent as mailing" not in old.run("status").err
     assert [of["mailing"] for of in old.run("mailings", "--json").json] == [1]
+
+
+def test_old_values_are_kept_no_longer_than_an_import_can_be_undone(old: Place) -> None:
+    """Also where nobody imports any more, and without any setting."""
+    text = (old.root / "broadcaster.toml").read_text()
+    (old.root / "broadcaster.toml").write_text(text.replace(RETENTION, ""))
+    number = old.people("email,name\nako@example.org,Somebody Else\n").json["import"]
+    assert old.run("forget", "--dry-run", "--json").json["changes"] == 0
+    with closing(sqlite3.connect(old.root / DATABASE)) as conn, conn:
+        conn.execute("update import set at = at - ?", (91 * DAY,))
+    assert old.run("forget", "--dry-run", "--json").json["changes"] == 1
+    assert old.run("forget", "--json").json["changes"] == 1
+    with closing(sqlite3.connect(old.root / DATABASE)) as conn:
+        assert conn.execute("select count(*) from reversal").fetchone() == (0,)
+    assert "too old" in old.run("subscribers", "undo", str(number), "--yes", status=77).err
 
 
 def test_ids_of_what_is_forgotten_are_not_given_again(old: Place) -> None:

@@ -352,13 +352,15 @@ def test_who_left_by_a_files_word_while_suppressed_has_left_when_that_is_lifted(
 
 
 def test_a_list_that_is_made_anew_does_not_get_its_people_back_by_undoing(world: World) -> None:
-    world.take_in([row("anna"), row("bo")], world.lists[0])
+    first = world.take_in([row("anna"), row("bo")], world.lists[0])
     number = world.take_in([row("bo")], world.lists[0], whole=True)
     world.make_anew(0)
     assert world.undo(number).restored == 0
     assert world.on(world.lists[0]) == set()
     hows = [each.how for each in world.roster.consents(world.roster.known("bo@example.org"))]
-    assert hows == ["import", "remove"]
+    assert hows == ["import", "delete"]
+    # and whom a file brought goes with it all the same
+    assert world.undo(first).deleted == 2
 
 
 def test_a_file_does_not_come_into_a_list_that_is_deleted_while_somebody_thinks(world: World) -> None:

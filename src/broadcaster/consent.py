@@ -17,6 +17,7 @@ WAYS: Final[Mapping[str, str]] = {
     "form": "agreed on a form",
     "leave": "asked to leave",
     "remove": "was taken off by staff",
+    "delete": "was on it when it was deleted",
     "sync": "was missing in a file, and taken off",
     "undo": "is as they were before an import, which was taken back",
 }
@@ -55,7 +56,7 @@ class Consent:
 
     list: str
     at: int
-    how: str  # add, import, form, leave, remove, sync, undo
+    how: str  # add, import, form, leave, remove, delete, sync, undo
     wording: str
     who: str = ""
     proof: Proof = NOTHING

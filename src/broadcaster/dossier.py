@@ -12,6 +12,7 @@ from typing import Any
 from broadcaster.address import Address
 from broadcaster.db import Db
 from broadcaster.delivery import State
+from broadcaster.subscriber import CUSTOM
 
 
 class Dossier:
@@ -41,6 +42,25 @@ class Dossier:
                 " order by 1",
                 subscriber,
             )
+        ]
+
+    def kept(self, subscriber: int) -> list[dict[str, Any]]:
+        """What files changed of them, with the old values: these are kept as long as an import can be undone."""
+        found = self._rows(
+            "select r.import, i.at, r.said from reversal r join import i on i.id = r.import"
+            " where r.subscriber = ? order by r.import",
+            subscriber,
+        )
+        return [
+            {
+                "import": each["import"],
+                "at": each["at"],
+                "changes": [
+                    {"field": name.removeprefix(CUSTOM), "before": old, "after": new}
+                    for name, (old, new) in json.loads(each["said"]).items()
+                ],
+            }
+            for each in found
         ]
 
     def deliveries(self, subscriber: int) -> list[dict[str, Any]]:

@@ -21,11 +21,9 @@ from broadcaster.db import LAST_GIVEN, Db
 from broadcaster.errors import NotFound
 from broadcaster.origin import NOTHING
 from broadcaster.sheet import Person, Spoilt
-from broadcaster.subscriber import MailingList
+from broadcaster.subscriber import CUSTOM, KEPT_DAYS, MailingList
 
 BATCH = 5_000
-# how long what an import changed can be taken back: old values of people are kept for no longer
-UNDONE_WITHIN = 90 * 86400
 
 _TABLES = {
     "staged": """
@@ -348,7 +346,7 @@ class Intake:
     def _forget(self, now: int) -> None:
         """What old imports changed is not kept for ever."""
         self._conn.execute(
-            "delete from reversal where import in (select id from import where at < ?)", (now - UNDONE_WITHIN,)
+            "delete from reversal where import in (select id from import where at < ?)", (now - KEPT_DAYS * 86400,)
         )
 
     def _remember(self, number: int, now: int) -> None:
@@ -455,9 +453,6 @@ class Intake:
                 " from reversal where import = ? and given = 3",
                 (self._into.id, now, number, number),
             )
-
-
-CUSTOM = "fields."
 
 
 def _told(rows: Iterable[tuple[str, str]]) -> Iterator[Change]:

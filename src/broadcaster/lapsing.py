@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from broadcaster.effect import DAY
+from broadcaster.subscriber import KEPT_DAYS
+
 if TYPE_CHECKING:
     from broadcaster.bounces import Bounces
     from broadcaster.config import Config
@@ -23,16 +26,19 @@ class Lapsed:
     deliveries: int = 0
     entries: int = 0  # rows of the bounce log
     messages: int = 0  # returned mail, as it came
+    changes: int = 0  # what imports had changed of people
     whole: bool = True
 
     @property
     def anything(self) -> bool:
-        return bool(self.mailings or self.entries or self.messages)
+        return bool(self.mailings or self.entries or self.messages or self.changes)
 
 
 def due(oblivion: Oblivion, bounces: Bounces, config: Config, now: int) -> Lapsed:
     """What `lapse` would forget."""
-    found = Lapsed(messages=bounces.expired(now - config.retention.returns))
+    found = Lapsed(
+        messages=bounces.expired(now - config.retention.returns), changes=oblivion.changes(now - KEPT_DAYS * DAY)
+    )
     if config.retention.deliveries is not None:
         for number, deliveries in oblivion.due(now - config.retention.deliveries):
             found.mailings.append(number)
@@ -52,6 +58,9 @@ def lapse(
 ) -> Lapsed:
     """Forget it. After `most` deliveries the rest is left for another time, where that is given."""
     told = Lapsed(messages=bounces.forget(now - config.retention.returns))
+    # an import that can be undone no more needs no old values; nobody may import again, and take them away
+    while lot := oblivion.forget_changes(now - KEPT_DAYS * DAY, LOT):
+        told.changes += lot
     if config.retention.deliveries is not None:
         for number, _ in oblivion.due(now - config.retention.deliveries):
             if not told.whole:

@@ -119,6 +119,22 @@ class Oblivion:
                 (before, limit),
             ).rowcount
 
+    def changes(self, before: int) -> int:
+        """Of how many people it is still kept what imports from before a time (epoch seconds) changed."""
+        row = self._db.conn.execute(
+            "select count(*) from import i cross join reversal r on r.import = i.id where i.at < ?", (before,)
+        ).fetchone()
+        return int(row[0])
+
+    def forget_changes(self, before: int, limit: int) -> int:
+        """Forget the next of these; how many."""
+        with self._db.atomic() as conn:
+            return conn.execute(
+                "delete from reversal where (import, subscriber) in (select r.import, r.subscriber from import i"
+                " cross join reversal r on r.import = i.id where i.at < ? limit ?)",
+                (before, limit),
+            ).rowcount
+
     def bring_home(self) -> None:
         """Let it be gone from the log beside the database too."""
         self._db.bring_home()

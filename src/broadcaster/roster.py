@@ -137,7 +137,7 @@ class Roster:
         with self.db.atomic(durable=True) as conn:
             conn.execute(
                 "insert into consent (subscriber, list, at, how, wording, who)"
-                " select subscriber, list, ?, 'remove', 'the list was deleted', ? from subscription"
+                " select subscriber, list, ?, 'delete', '', ? from subscription"
                 " where list = ? and state = ?",
                 (self.now(), self.db.who, of.id, Standing.ACTIVE),
             )

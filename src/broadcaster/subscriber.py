@@ -19,6 +19,10 @@ _LIST_NAME: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*
 LIST_NAME_LIMIT: Final = 63
 # octets of a List-Id and what is written before it (RFC 2919 §3), as they stand in the header
 _LIST_ID_LIMIT: Final = 255
+# before the name of a custom field, where it stands among those that everybody has
+CUSTOM: Final = "fields."
+# how long what an import changed can be taken back: old values of people are kept for no longer
+KEPT_DAYS: Final = 90
 
 
 class Subscriber(NamedTuple):

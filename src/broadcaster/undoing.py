@@ -14,10 +14,9 @@ from typing import Any
 
 from broadcaster.db import Db
 from broadcaster.errors import NotAllowed, NotFound
+from broadcaster.subscriber import CUSTOM, KEPT_DAYS
 
 BATCH = 5_000
-WITHIN_DAYS = 90  # how long intake.py keeps what there was before
-CUSTOM = "fields."
 OWN = ("name", "language", "timezone")
 
 _TABLES = {
@@ -116,8 +115,8 @@ class Undoing:
         ).fetchone()
         if found.undone is not None:
             raise NotAllowed(f"import {number} is undone already", hint="import the file again to have it back")
-        if made is None or found.at < self._now() - WITHIN_DAYS * 86400:
-            raise NotAllowed(f"import {number} is too old: what there was before is kept for {WITHIN_DAYS} days")
+        if made is None or found.at < self._now() - KEPT_DAYS * 86400:
+            raise NotAllowed(f"import {number} is too old: what there was before is kept for {KEPT_DAYS} days")
         if deleted is not None:
             raise NotAllowed(
                 f"the list of import {number} is deleted",
@@ -136,10 +135,11 @@ class Undoing:
         conn.execute("delete from temp.restored")
         conn.execute("delete from temp.chained")
         asked = self._asked(of)
-        # what an import that is undone had written says nothing any more
+        # what an import that is undone had written says nothing any more, nor that their list was deleted
         conn.execute(
             "insert into temp.heard select c.subscriber, max(c.list = :list) from consent c"
-            " left join import i on i.id = c.import where c.id > :consents and i.undone is null group by c.subscriber",
+            " left join import i on i.id = c.import where c.id > :consents and i.undone is null and c.how <> 'delete'"
+            " group by c.subscriber",
             asked,
         )
         self._find_mailed(asked)

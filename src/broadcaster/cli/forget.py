@@ -52,6 +52,7 @@ def forget(house: House, dry_run: bool, as_json: bool) -> None:
                 "deliveries": told.deliveries,
                 "bounces": told.entries,
                 "messages": told.messages,
+                "changes": told.changes,
             }
         )
         return
@@ -62,5 +63,6 @@ def forget(house: House, dry_run: bool, as_json: bool) -> None:
     deliveries = count(told.deliveries, "delivery", "deliveries")
     say(
         f"{would}: {deliveries} of {count(len(told.mailings), 'mailing')}, {count(told.entries, 'other row')} of the"
-        f" bounce log, the text of {count(told.messages, 'returned message')}"
+        f" bounce log, the text of {count(told.messages, 'returned message')}, what imports changed of"
+        f" {count(told.changes, 'person', 'people')}"
     )

@@ -92,6 +92,7 @@ def _everything(house: House, wanted: Address) -> tuple[dict[str, Any], list[Con
         "consents": [each.as_json() for each in consents],
         "suppression": of.suppression(wanted),
         "imports": of.imports(number) if number is not None else [],
+        "changes": of.kept(number) if number is not None else [],
         "deliveries": of.deliveries(number) if number is not None else [],
         "bounces": of.bounces(wanted, number),
         "audit": of.audit(number) if number is not None else [],
@@ -115,6 +116,7 @@ def _legible(house: House, told: Mapping[str, Any], consents: list[Consent]) -> 
         yield from (f"  {line}" for line in record(consents, zone))
     for title, values in (
         ("Files they came with", told["imports"]),
+        ("What files changed of them, kept until that cannot be undone any more", told["changes"]),
         ("Mail to them", told["deliveries"]),
         ("What came back", told["bounces"]),
         ("What was changed, and by whom", told["audit"]),
