@@ -96,13 +96,18 @@ def _domains(address: Address) -> set[str]:
 
 
 def _forms(parts: Iterable[str]) -> list[str]:
-    """Parts of an address as they stand in plain text, JSON, a link and HTML; of ASCII the case is no matter."""
+    """Parts of an address as they stand in plain text, JSON, a link, HTML and a pattern of `like`; of ASCII the case is
+    no matter.
+    """
     ways: tuple[Callable[[str], str], ...] = (
         str,
         lambda text: json.dumps(text)[1:-1],
         lambda text: quote(text, safe=""),
         html.escape,
         lambda text: text.replace("&", "&amp;").replace("'", "&#39;"),
+        # a segment has it as it was typed, the rule of a mailing as JSON
+        _like,
+        lambda text: json.dumps(_like(text))[1:-1],
     )
     forms = (way(part) for part in parts for way in ways)
     return [*dict.fromkeys(form.lower() if form.isascii() else form for form in forms)]
