@@ -484,6 +484,21 @@ class CameWith(_Import):
     consent: str
 
 
+class Replaced(TypedDict):
+    """A value that an import replaced."""
+
+    field: str
+    before: str
+    after: str
+
+
+class Kept(_Import):
+    """What an import changed of a person: kept as long as that can be undone."""
+
+    at: Time
+    changes: list[Replaced]
+
+
 class Attempt(TypedDict):
     """One try."""
 
@@ -557,6 +572,7 @@ class Dossier(TypedDict):
     consents: list[Consent]
     suppression: Barred | None
     imports: list[CameWith]
+    changes: list[Kept]
     deliveries: list[Sent]
     bounces: list[CameBack]
     audit: list[Changed]
@@ -1009,6 +1025,7 @@ class Forgotten(TypedDict):
     deliveries: Count
     bounces: Count
     messages: Count
+    changes: Annotated[int, "of how many people it is not kept any more what an import replaced"]
 
 
 class DnsRecord(TypedDict):

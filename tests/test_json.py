@@ -13,7 +13,7 @@ from docs.shapes import SHAPES, Shape
 from jsonschema import Draft202012Validator
 
 from broadcaster import delivery, mailing, notice
-from broadcaster.roster import Standing
+from broadcaster.subscriber import Standing
 from tests.lab.server import running
 from tests.lab.world import world
 from tests.test_canary import COMMANDS, FILE, REFUSED, ROWS, Aviary, aviary, configured, refusing_imap

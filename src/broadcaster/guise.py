@@ -108,6 +108,7 @@ def _forms(parts: Iterable[str]) -> list[str]:
         # a segment has it as it was typed, the rule of a mailing as JSON
         _like,
         lambda text: json.dumps(_like(text))[1:-1],
+        lambda text: json.dumps(_like(text), ensure_ascii=False)[1:-1],
     )
     forms = (way(part) for part in parts for way in ways)
     return [*dict.fromkeys(form.lower() if form.isascii() else form for form in forms)]
