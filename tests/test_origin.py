@@ -163,6 +163,20 @@ def test_one_file_of_an_audience_is_known_by_its_name_or_its_columns(here: Here,
     assert here("subscribers", "import", path, "--list", "news", "--yes", "--json").json["leaves"] == 1
 
 
+def test_who_left_stays_away_however_few_columns_are_left_and_in_whichever_file(here: Here, tmp_path: Path) -> None:
+    file = tmp_path / "audience.zip"
+    with zipfile.ZipFile(file, "w") as audience:
+        audience.writestr("subscribed_members_export_ab.csv", "Email Address\na@example.org\nboth@example.org\n")
+        audience.writestr("unsubscribed_members_export_ab.csv", "Email Address\nboth@example.org\ngone@example.org\n")
+        audience.writestr("cleaned_members_export_ab.csv", "Email Address,CLEAN_TIME\ndead@example.org,2025-01-01\n")
+    told = json.loads(here("subscribers", "import", file, "--list", "news", "--yes", "--json").out)
+    assert (told["new"], told["leaves"], told["barred"]) == (1, 2, 1)
+    alone = tmp_path / "people.csv"
+    alone.write_text("Email Address,UNSUB_TIME\nlate@example.org,2025-01-01 10:00:00\nok@example.org,\n")
+    told = json.loads(here("subscribers", "import", alone, "--list", "news", "--yes", "--json").out)
+    assert (told["new"], told["leaves"]) == (1, 1)
+
+
 def test_a_column_that_is_left_out_may_be_asked_for(here: Here, tmp_path: Path) -> None:
     path = tmp_path / "subscribed_members_export_0e633f6c70.csv"
     path.write_text(sheet([*COMMON, "LAST_CHANGED", *ENDS], member("amal@example.org")), encoding="utf-8")

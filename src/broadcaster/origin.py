@@ -66,7 +66,7 @@ def recognised(
         # they come last; a field may have the same name
         last = dict(zip(LISTING, range(len(header) - len(LISTING), len(header)), strict=True))
         return Origin("broadcaster", frozenset(last.values()), _Ours(last, into).past)
-    if {"optin_time", "confirm_time"} <= place.keys() and {"member_rating", "euid", "leid"} & place.keys():
+    if _is_mailchimp(place, file):
         unwanted = frozenset(n for n, cell in enumerate(header) if _MAILCHIMP.fullmatch(cell.strip().casefold()))
         return Origin("Mailchimp", unwanted, _Mailchimp(place, file).past)
     attributes = next((name for name in ("attributes", "attribs") if name in place), "")
@@ -75,6 +75,16 @@ def recognised(
         return Origin("listmonk", unwanted, _Listmonk(place, attributes, into).past)
     status = [number for name, number in place.items() if name in _STATUS and number not in mapped]
     return Origin("", frozenset(), _Elsewhere(place, status).past) if status else None
+
+
+def _is_mailchimp(place: Mapping[str, int], file: str) -> bool:
+    """Whether an audience of Mailchimp's has this heading; staff may have taken columns out of it."""
+    if {"unsub_time", "clean_time"} & place.keys():
+        return True
+    named = AUDIENCE.fullmatch(file.rpartition("/")[2].lower()) is not None
+    return (named and "email address" in place) or (
+        {"optin_time", "confirm_time"} <= place.keys() and bool({"member_rating", "euid", "leid"} & place.keys())
+    )
 
 
 # The columns of either system that say nothing a newsletter needs; --map names one to keep it.
