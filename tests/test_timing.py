@@ -6,6 +6,8 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 import zoneinfo
 from collections.abc import Callable
@@ -240,6 +242,24 @@ def test_in_quiet_hours_nothing_goes_and_run_says_nothing(here: World) -> None:
         # by a person's word, this one only
         assert here.run("send", "2", "--now", "--yes", "--json").json["state"] == "finished"
         assert len(lab.messages) == 30
+
+
+def test_who_is_in_a_hurry_takes_nothing_along_that_others_begin_in_the_quiet(here: World) -> None:
+    with running() as lab:
+        here.configure(lab.port, more=around_now(), limits='["10/s"]')
+        here.run("prepare", "june", "--list", "news")
+        command = [sys.executable, "-m", "broadcaster", "-C", str(here.root), "send", "2", "--now", "--yes"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as hurried:
+            while not lab.messages:
+                assert hurried.poll() is None
+                time.sleep(0.01)
+            here.run("send", "july", "--list", "news", "--yes", status=75)
+            hurried.communicate(timeout=60)
+        assert hurried.returncode == 0
+        assert len(lab.messages) == 30
+        assert here.run("status", "3", "--json").json["pending"] == 30
+        # whom nobody is in a hurry for has its turn with the next one of its own
+        assert here.run("send", "3", "--now", "--yes", "--json").json["accepted"] == 30
 
 
 def test_on_a_day_off_nothing_goes_and_rehearsals_do(here: World) -> None:

@@ -31,7 +31,7 @@ from broadcaster.mailing import Mailing
 from broadcaster.pace import Backoff
 
 if TYPE_CHECKING:
-    from broadcaster.config import Config
+    from broadcaster.config import Config, Time
     from broadcaster.engines.local import LocalEngine
     from broadcaster.ledger import Ledger
     from broadcaster.mark import Mark
@@ -77,6 +77,14 @@ class Hands:
     clock: Callable[[], float] = time.time
     dice: Callable[[], float] = random.random
     sealing: Sealing | None = None  # where we sign our mail ourselves
+    # the quiet that `urgent` alone does not wait for: what others hand over meanwhile does
+    night: Time | None = None
+    urgent: int = 0
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing but `urgent` may go now."""
+        return self.night is not None and quiet.over(self.night, self.clock()) is not None
 
 
 class Round:
@@ -93,7 +101,7 @@ class Round:
         self._flows = Flows(hands.ledger, hands.config, watch.slowed)
         self._lots = Lots(hands.ledger, self._flows, self._began)
         self._backoff = Backoff(hands.config.retry.after, hands.config.retry.give_up)
-        self._going: tuple[tuple[int, int], list[int]] | None = None
+        self._going: tuple[tuple[tuple[int, int], bool], list[int]] | None = None
         self._closing = math.inf  # when the first of them is over
         self._fence = Fence(
             *(
@@ -159,7 +167,7 @@ class Round:
     async def _look_out(self, engine: Engine[Consignment]) -> None:
         """A pause is heard while everybody waits for a pace: that may be for hours. Nothing goes on unwatched."""
         try:
-            seen = self._fence.version()
+            seen = self._fence.version(), self._hands.alone
             while True:
                 await asyncio.sleep(GLANCE)
                 now = self._hands.clock()
@@ -170,8 +178,8 @@ class Round:
                 if now > self._closing:
                     close_late(self._ledger, int(now))
                     self._fence.pauses += 1
-                if (version := self._fence.version()) != seen:
-                    seen = version
+                if (seeing := (self._fence.version(), self._hands.alone)) != seen:
+                    seen = seeing
                     if not self._running():
                         # who resumes one while the wires end is not heard in this round any more
                         self.last = ()
@@ -229,8 +237,8 @@ class Round:
 
         One that was interrupted earlier is not ours to go on with: somebody may have meant to stop it.
         """
-        version = self._fence.version()
-        if self._going is not None and self._going[0] == version:
+        seeing = self._fence.version(), self._hands.alone
+        if self._going is not None and self._going[0] == seeing:
             return self._going[1]
         mailings = self._ledger.mailings(states=(m.State.SENDING,))
         self._closing = min((of.closing for of in mailings if of.closing is not None and of.waiting), default=math.inf)
@@ -238,13 +246,14 @@ class Round:
             of.id
             for of in mailings
             if (of.id in self._order or of.changed >= self._since)
+            and (not seeing[1] or of.id == self._hands.urgent)
             # a rehearsal is not finished with real mail, nor the other way round
             and of.rehearsal is self._hands.config.rehearsal
         }
         for number in going.difference(self._going[1] if self._going else ()):
             self._alarm.forget(number)  # whoever has resumed it has looked into it
         found = [n for n in self._order if n in going] + sorted(going.difference(self._order))
-        self._going = version, found
+        self._going = seeing, found
         return found
 
     def _lot_size(self, now: float) -> int:
@@ -444,6 +453,8 @@ class Turn:
     def handed_over(self) -> list[int]:
         """Mailings that others began or resumed meanwhile and left to us: asked again when the lock is given back."""
         hands = self._hands
+        if hands.alone:
+            return []
         found = begun(hands.ledger, hands.config, int(hands.clock()), since=self._since)
         return [of.id for of in found if of.id not in self._begun or of.id in self._passed]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from broadcaster.audit import Audit
     from broadcaster.bounces import Bounces
     from broadcaster.conditions import Condition
-    from broadcaster.config import Config, Mailbox
+    from broadcaster.config import Config, Mailbox, Time
     from broadcaster.courier import Consignment, Courier
     from broadcaster.db import Db, Keys
     from broadcaster.digests import Digests
@@ -51,6 +51,8 @@ class House:
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory
         self._contexts: dict[str, SSLContext] = {}
+        self._night: Time | None = None  # where somebody is in a hurry, with `urgent`
+        self.urgent = 0
 
     def __enter__(self) -> House:
         return self
@@ -210,7 +212,12 @@ class House:
             )
 
         sealing = Sealing(self.seal, os.cpu_count() or 1) if self.seal else None
-        return Hands(self.roster, self.ledger, self.mark, self.config, press, self.clock, sealing=sealing)
+        return Hands(
+            *(self.roster, self.ledger, self.mark, self.config, press, self.clock),
+            sealing=sealing,
+            night=self._night,
+            urgent=self.urgent,
+        )
 
     @property
     def scales(self) -> Scales:
@@ -327,9 +334,10 @@ class House:
         return self.config.time.zone or zone_name(os.environ)
 
     def hurry(self) -> None:
-        """Quiet hours and days off do not count for this command."""
+        """Quiet hours and days off do not count for this command, and the mailing that it is about (`urgent`)."""
         from broadcaster.config import Time
 
+        self._night = None if self.config.rehearsal else self.config.time
         self.__dict__["config"] = replace(self.config, time=Time(self.config.time.zone))
 
     @cached_property

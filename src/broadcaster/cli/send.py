@@ -304,6 +304,7 @@ def carry(house: House, of: Mailing, *, wait: bool, as_json: bool) -> None:
         return
     tell_expired(broadcast.close_late(house.ledger, since))
     lock = Lock(house.workspace.lock)
+    house.urgent = of.id
     try:
         recovered = broadcast.take_over(house.ledger, lock, house.config, house.now, house.mark, (of.id,))
     except SenderAtWork as error:
