@@ -1016,6 +1016,7 @@ class Restored(Backup):
     people: Count
     mailings: Count
     sent_since: Annotated[list[int], "mailings of which more was sent since the backup"]
+    stopped: Annotated[list[int], "mailings that would go by themselves, and are paused"]
 
 
 class Forgotten(TypedDict):

@@ -29,6 +29,7 @@ from broadcaster.cli.house import House
 from broadcaster.errors import ArchiveError, BroadcasterError
 from broadcaster.mark import Mark
 from tests.conftest import Place, Ran
+from tests.lab.clocks import time_comes
 from tests.lab.server import Lab, running
 from tests.test_sending import STATEMENT, configured, people, until
 
@@ -540,6 +541,31 @@ def test_restored_with_the_mark_only_what_was_sent_since_is_in_doubt(june: Place
         )
         assert "another database's" in refused.err
         assert not into(june, "b").root.exists()
+
+
+def test_what_was_cancelled_after_the_backup_does_not_go_from_it(june: Place, tmp_path: Path) -> None:
+    with running() as lab:
+        configured(june, lab)
+        people(june, 3)
+        june.run("prepare", "june", "--list", "news", "--at", "tomorrow 9:00")
+        # so that there is a mark
+        june.run("subscribers", "add", "z@example.org", "--list", "news", "--consent", "paper")
+        june.run("send", "june", "--list", "news", "--where", "email = 'z@example.org'", "--yes")
+        time_comes(june.root / "subscribers" / "broadcaster.db")
+        june.run("backup", "-o", str(tmp_path / "a.tar.gz"), "--plain")
+        june.run("cancel", "1", "--yes")
+        mark = june.root / "subscribers" / "ledger.mark"
+        done = june.run("restore", str(tmp_path / "a.tar.gz"), str(into(june).root), "--mark", str(mark), "--json")
+        assert (done.json["sent_since"], done.json["stopped"]) == ([], [1])
+        assert "mailing 1 is paused, for it may have been cancelled since" in done.err
+        there = into(june)
+        there.run("run")
+        assert len(lab.messages) == 1
+        assert there.run("status", "1", "--json").json["state"] == "paused"
+        # a person's word lets it go
+        there.run("resume", "1")
+        there.run("run")
+        assert len(lab.messages) == 4
 
 
 def test_a_statement_that_may_have_been_sent_since_needs_a_word(june: Place, tmp_path: Path) -> None:

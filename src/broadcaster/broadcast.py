@@ -404,6 +404,19 @@ def _hold_back(ledger: Ledger, of: Mailing, now: int) -> None:
         ledger.move(of.id, m.Event.PAUSE, now, why, by="restore")
 
 
+def stop_restored(ledger: Ledger, now: int, known: Sequence[int]) -> tuple[int, ...]:
+    """Pause what would go by itself from a restored database: after the backup somebody may have cancelled it.
+
+    `known`: of those more was sent since, and whoever sends next settles that.
+    """
+    going = [of for of in ledger.mailings(states=(m.State.SCHEDULED, m.State.SENDING)) if not of.rehearsal]
+    stopped = tuple(sorted(of.id for of in going if of.id not in known))
+    for number in stopped:
+        why = "it is from a backup, and may have been paused or cancelled since"
+        ledger.move(number, m.Event.PAUSE, now, why, by="restore")
+    return stopped
+
+
 def forgotten(ledger: Ledger, mark: Mark, slug: str) -> Stamp | None:
     """The mailing of a statement that a restored database has lost, unless the statement was sent again since."""
     since = max((of.id for of in ledger.mailings(statement=slug) if not of.untouched), default=0)

@@ -56,6 +56,7 @@ class Restored:
     mailings: int
     sent: tuple[Stamp, ...]
     lost: tuple[Stamp, ...]  # those of them that it does not know at all
+    stopped: tuple[int, ...] = ()  # mailings that would go by themselves, and wait for a person's word now
 
 
 # into a file
@@ -244,12 +245,13 @@ def _caught_up(of: Workspace, db: Db, manifest: Manifest, now: int, *, known: bo
                 for slug in of.slugs():
                     Ledger(db).saw(broadcast.restored(slug), manifest.about.made)
             sent = tuple(mark.ahead())
+            stopped = broadcast.stop_restored(Ledger(db), now, [stamp.mailing for stamp in sent])
             people, mailings = db.conn.execute(
                 "select (select count(*) from subscriber), (select count(*) from mailing)"
             ).fetchone()
             db.note("workspace restore", now, made=manifest.about.made, mark=known)
         lost = tuple(stamp for stamp in mark.lost(marks.stamps) if stamp in sent)
-    return Restored(manifest, people, mailings, sent, lost)
+    return Restored(manifest, people, mailings, sent, lost, stopped)
 
 
 class _Shelf:

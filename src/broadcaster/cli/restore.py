@@ -117,7 +117,8 @@ def _opened(house: House, key_file: Path | None, of: Workspace) -> Db:
 
 def _figures(restored: Restored) -> dict[str, Any]:
     sent = [stamp.mailing for stamp in restored.sent]
-    return {"people": restored.people, "mailings": restored.mailings, "sent_since": sent}
+    figures = {"people": restored.people, "mailings": restored.mailings}
+    return {**figures, "sent_since": sent, "stopped": list(restored.stopped)}
 
 
 def _mark(path: Path) -> bytes:
@@ -151,5 +152,8 @@ def _tell(root: Path, restored: Restored, *, known: bool) -> None:
             say(f"  mailing {', '.join(sent)}: settle it with `broadcaster resolve NUMBER`")
         if lost:
             say(f"  mailing {', '.join(lost)} is not in the backup at all: who got it is not known here")
+    if restored.stopped:
+        numbers = ", ".join(map(str, restored.stopped))
+        say(f"  mailing {numbers} is paused, for it may have been cancelled since: `resume NUMBER` lets it go")
     say(f"  who left or joined after {made} is not in it: `broadcaster collect` first, and see docs/backup.md")
     say(f"Next: broadcaster -C {clean(root)} status")
