@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broadcaster.config import Time
 from broadcaster.errors import BadData
+from broadcaster.quiet import over
 from broadcaster.schedule import Window, window
 from tests.test_quiet import ZONES, transitions
 
@@ -171,6 +173,13 @@ def test_expiry_counts_from_the_time_given() -> None:
 def test_what_is_no_time_is_said_to_be_none(words: str) -> None:
     with pytest.raises(BadData, match="no time"):
         window(words, zone="UTC", now=NOW)
+
+
+@pytest.mark.parametrize("words", ["9999-12-31 23:59", "2062-12-01 09:00"])
+def test_a_time_that_only_a_slip_of_the_finger_can_mean_is_refused(words: str) -> None:
+    """Also where no calendar has the end of the quiet after it."""
+    with pytest.raises(BadData, match="more than ten years away"):
+        window(words, zone="UTC", now=NOW, opens=lambda due: over(Time("UTC", weekdays_off=frozenset({4})), due) or due)
 
 
 def test_a_time_that_has_passed_is_refused() -> None:

@@ -20,6 +20,9 @@ from broadcaster.errors import BadData
 # too late for a start so long after the time given, where --expires says nothing else (seconds)
 GRACE: Final = 12 * 3600
 
+# who names a time that is farther off has mistyped it (seconds)
+_FAR: Final = 10 * 366 * 24 * 3600
+
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _WORDS = re.compile(
     r"(?P<day>\d{4}-\d{2}-\d{2}|today|tomorrow|[a-z]+)(?: at |t| )"
@@ -88,7 +91,7 @@ def window(
     """The window of `--at` and `--expires` (seconds after it). `now`: seconds since the epoch.
 
     `opens`: when what is due then may go at the earliest. Raises BadData for words that mean no time, for a time that
-    has passed, and where all is over before anything may go.
+    has passed or is years away, and where all is over before anything may go.
     """
     found = _WORDS.fullmatch(" ".join(_plain(words).split()))
     if found is None:
@@ -106,6 +109,8 @@ def window(
     due = int(wall.timestamp())
     if due < now - 60:
         raise BadData(f"{told} has passed", where="--at", hint="name a time to come")
+    if due > now + _FAR:
+        raise BadData(f"{told} is more than ten years away", where="--at", hint="is it the year that was meant?")
     note = ""
     if wall.replace(tzinfo=None) != meant.replace(tzinfo=None):
         note = f"{meant:%H:%M} does not exist that day, for the clocks are put forward: {wall:%H:%M}"
