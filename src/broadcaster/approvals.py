@@ -44,13 +44,13 @@ def give(db: Db, mailing: int, approval: Approval) -> None:
 
 
 def confirmed(db: Db, mailing: int) -> frozenset[str]:
-    """The kinds of surprises of a mailing that a person has said yes to."""
+    """The names of the surprises of a mailing that a person has said yes to."""
     return frozenset(row[0] for row in db.conn.execute("select kind from confirmed where mailing = ?", (mailing,)))
 
 
-def confirm(db: Db, mailing: int, kinds: Iterable[str], now: int) -> None:
+def confirm(db: Db, mailing: int, names: Iterable[str], now: int) -> None:
     """Somebody was told, and said yes. Once said, it is no news."""
     with db.atomic() as conn:
-        if new := sorted(set(kinds) - confirmed(db, mailing)):
-            conn.executemany("insert into confirmed values (?, ?)", [(mailing, kind) for kind in new])
+        if new := sorted(set(names) - confirmed(db, mailing)):
+            conn.executemany("insert into confirmed values (?, ?)", [(mailing, name) for name in new])
             db.note("mailing confirm", now, mailing=mailing, surprises=new)

@@ -123,7 +123,7 @@ def approve(ledger: Ledger, config: Config, number: int, person: Person, digest:
         if not given:
             approvals.give(ledger.db, number, Approval(person, of.digest, now))
         found = unusual(ledger, config, of, now)
-        approvals.confirm(ledger.db, number, {each.kind for each in found}, now)
+        approvals.confirm(ledger.db, number, {each.name for each in found}, now)
         if of.state is m.State.HELD and not of.late(now):
             ledger.move(number, m.Event.SCHEDULE, now)
     return Approved(not given, found)
@@ -167,7 +167,7 @@ def unusual(ledger: Ledger, config: Config, of: Mailing, now: int) -> list[Surpr
         return []
     known = approvals.confirmed(ledger.db, of.id)
     found = foreseen(ledger, config, _prospect(ledger, of), now, of.id)
-    return [each for each in found if each.kind not in known]
+    return [each for each in found if each.name not in known]
 
 
 def _prospect(ledger: Ledger, of: Mailing) -> Prospect:

@@ -33,6 +33,12 @@ class Surprise:
 
     kind: Kind
     words: str
+    of: int | None = None  # the earlier mailing that it is about, where a yes to another one would mean nothing
+
+    @property
+    def name(self) -> str:
+        """What a yes to it is remembered by."""
+        return self.kind.value if self.of is None else f"{self.kind.value} {self.of}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +106,10 @@ def _repeated(of: Prospect, past: Sequence[Past], now: int) -> Iterator[Surprise
     for each in past:
         same = each.statement == of.statement
         recent = now - each.at < DAY and (same or each.content == of.content)
-        if recent and set(each.lists) & set(of.lists) and (number := of.shared(each)):
+        if recent and (number := of.shared(each)):
             what = each.statement if same else f"the same text as {each.statement}"
             words = f"{number:,} of these {_people(of.audience)} got {what} {_ago(now - each.at)}, as mailing {each.id}"
-            yield Surprise(Kind.REPEATED, words)
+            yield Surprise(Kind.REPEATED, words, each.id)
 
 
 def _empty(of: Prospect, offered: Sequence[str]) -> Iterator[Surprise]:

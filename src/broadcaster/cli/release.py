@@ -61,7 +61,7 @@ def confirmed(house: House, of: Mailing, found: Sequence[Surprise]) -> None:
     if found:
         from broadcaster import approvals
 
-        approvals.confirm(house.db, of.id, {each.kind for each in found}, house.now)
+        approvals.confirm(house.db, of.id, {each.name for each in found}, house.now)
 
 
 def awaited(house: House, of: Mailing) -> bool:
