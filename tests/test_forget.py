@@ -142,6 +142,13 @@ def test_run_forgets_by_itself_once_a_day_and_says_nothing(old: Place) -> None:
     assert old.run("status", "2", "--deliveries", "--json").out.count("\n") == 3
 
 
+def test_a_clock_that_was_years_ahead_once_keeps_nothing_that_long(old: Place) -> None:
+    with closing(sqlite3.connect(old.root / DATABASE)) as conn, conn:
+        conn.execute("insert or replace into seen values ('forget', unixepoch() + 10 * 365 * 86400)")
+    old.run("run")
+    assert "forgotten" in old.run("status", "1").out
+
+
 def test_a_file_that_everybody_gets_is_kept_also_where_it_was_one_persons_own(old: Place) -> None:
     """The same octets, once as a person's own and once for all: the second mailing still has them."""
     (old.root / "statements" / "june" / "all.txt").write_text("the account of Ako alone")

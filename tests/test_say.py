@@ -207,3 +207,6 @@ def test_who_waits_for_cron_is_told_when_there_is_none() -> None:
     assert "nobody starts it" in none.text
     assert some.said(lambda at: f"at {at}", str) == "cron's `run` starts it at 2000."
     assert not lately(900, 900 + 3600)
+    # by a clock that was an hour and more ahead
+    assert not lately(900 + 3600, 900)
+    assert lately(901, 900)

@@ -67,8 +67,11 @@ class Step(NamedTuple):
 
 
 def lately(seen: int | None, now: int) -> bool:
-    """Whether cron's `run`, seen last at a time, comes every now and then. Epoch seconds."""
-    return seen is not None and now - seen < LATELY
+    """Whether cron's `run`, seen last at a time, comes every now and then. Epoch seconds.
+
+    Far ahead of now it was seen by a clock that was wrong.
+    """
+    return seen is not None and abs(now - seen) < LATELY
 
 
 def ahead(of: Mailing, *, now: int, ripe: int | None, cron: bool, at_work: bool, awaited: bool = False) -> list[Step]:
