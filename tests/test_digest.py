@@ -132,6 +132,19 @@ def test_an_alarm_a_doubt_and_a_hold_are_told_with_what_to_do_and_without_a_rela
     assert told["Subject"].startswith("Mailing 1, june, was stopped")
 
 
+def test_what_was_begun_and_is_not_what_was_approved_is_stopped_and_told(here: World) -> None:
+    with running() as lab:
+        configure(here, 9)
+        here.run("send", "1", "--yes", status=69)
+        configure(here, lab.port, more="[safety]\napprovals = 1\n")
+        assert "paused (not approved)" in here.run("run").err
+        (told,) = digests(lab.messages)
+        assert told["Subject"] == "Mailing 1, june, was stopped: something is wrong"
+        assert "Why: not approved" in body(told)
+        assert not people(lab.messages)
+        assert here.run("run").err == ""
+
+
 def test_doubts_are_told_once_and_again_when_there_are_new_ones(here: World) -> None:
     with running(Answer("dot", then="close", address="p2@example.org", tries=(1, 2))) as lab:
         configure(here, lab.port)

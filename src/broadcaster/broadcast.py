@@ -368,10 +368,10 @@ def _refuse_damaged(ledger: Ledger) -> None:
 
 
 def _stop_unapproved(ledger: Ledger, config: Config, now: int) -> None:
-    """Before the first claim: what was begun, and is not what was approved, is paused."""
+    """Before the first claim: what was begun, and is not what was approved, is paused. Staff hear of it."""
     for of in ledger.mailings(states=(m.State.SENDING,)):
         if not of.rehearsal and (why := release.lacking(ledger, config, of)):
-            ledger.move(of.id, m.Event.PAUSE, now, why, by="release")
+            ledger.move(of.id, m.Event.PAUSE, now, why, by="alarm")
 
 
 def _restored(ledger: Ledger, mark: Mark, marks: Marks, now: int, named: Sequence[int]) -> Recovery:

@@ -63,7 +63,7 @@ def approve(house: House, mailing: int, digest: str, dry_run: bool, as_json: boo
         return
     say(f"mailing {of.id} {'is' if done.new else 'was already'} approved by {house.who}")
     if of.state.word == "scheduled":
-        say(f"It is due at {of.window.words}, {whose_turn(house)}")
+        say(f"It is due at {of.window.shown}, {whose_turn(house)}")
     else:
         say(f"Next: broadcaster {'resume' if of.state.word in ('paused', 'held') else 'send'} {of.id}")
 
@@ -91,7 +91,7 @@ def _told(house: House, of: Mailing, unusual: Sequence[Surprise]) -> dict[str, A
         frozen = Frozen.from_json(part.template)
         files = f", with {clean(', '.join(frozen.files))}" if frozen.files else ""
         say(f"  subject:   {clean(frozen.merge.subject)} ({part.language}{files})")
-    say(f"  goes out:  {f'at {of.window.words}' if of.window.words else 'when somebody sends it'}")
+    say(f"  goes out:  {f'at {of.window.shown}' if of.window.words else 'when somebody sends it'}")
     say(f"  digest:    {short(of.digest)}")
     _tell_changed(house, of)
     gate.tell(unusual)
