@@ -342,6 +342,32 @@ def test_who_waits_waits_for_the_end_of_the_quiet(shop: Shop) -> None:
         assert shop.tally(number) == {"accepted": 3}
 
 
+def test_what_is_over_before_the_quiet_is_does_not_go_to_anybody(shop: Shop) -> None:
+    """Not to the first of them either, whom nobody looked after yet."""
+    night = datetime(2027, 6, 1, 23, tzinfo=UTC)
+    with running() as lab:
+        shop.relays(("main", lab.port), more=QUIET)
+        number = shop.mailing(30)
+        due = int(night.timestamp()) - 3600
+        with shop.house.db.atomic() as conn:
+            conn.execute(
+                "update mailing set due = ?, due_words = '2027-06-01 22:00 UTC', expires = ?, guard = 1 where id = ?",
+                (due, due + 3 * 3600, number),
+            )
+        clock = Clock(night)
+
+        def idle(until: int) -> None:
+            clock.ahead += until - clock() + 1
+
+        async def wait() -> None:
+            async with asyncio.timeout(20):
+                await shop.turn(clock=clock).work([number], wait=True, idle=idle)
+
+        asyncio.run(wait())
+        assert shop.tally(number) == {"expired": 30}
+        assert not lab.messages
+
+
 # run
 
 

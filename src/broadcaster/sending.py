@@ -175,9 +175,7 @@ class Round:
                     self.stop()
                     engine.stop()
                     return
-                if now > self._closing:
-                    close_late(self._ledger, int(now))
-                    self._fence.pauses += 1
+                self._close_late(now)
                 if (seeing := (self._fence.version(), self._hands.alone)) != seen:
                     seen = seeing
                     if not self._running():
@@ -188,6 +186,14 @@ class Round:
             self._journal.failure = self._journal.failure or error
             engine.stop()
 
+    def _close_late(self, now: float) -> bool:
+        """Whether a mailing is over, by the end that a person set it: what has not gone of it is closed."""
+        if now <= self._closing:
+            return False
+        close_late(self._ledger, int(now))
+        self._fence.pauses += 1
+        return True
+
     # lots
 
     async def _drawn(self) -> AsyncIterator[Lot]:
@@ -197,6 +203,8 @@ class Round:
             self._take_back()
             now = self._hands.clock()
             self.last = self._running()
+            if self._close_late(now):
+                self.last = self._running()
             found = self._lots.draw(self.last, self._lot_size(now), now)
             if isinstance(found, Lot):
                 self._fence.drawn()
