@@ -132,6 +132,16 @@ def test_an_alarm_a_doubt_and_a_hold_are_told_with_what_to_do_and_without_a_rela
     assert told["Subject"].startswith("Mailing 1, june, was stopped")
 
 
+def test_who_is_named_twice_is_told_once(here: World) -> None:
+    with running() as lab:
+        configure(here, lab.port, STAFF, "Office@Water.example", OTHER)
+        assert "staff" not in here.run("send", "1", "--yes").err
+        assert len(digests(lab.messages, STAFF, "Office@Water.example", "Office@water.example")) == 1
+        assert len(digests(lab.messages, OTHER)) == 1
+        here.run("run")
+        assert len(lab.messages) == len(people(lab.messages)) + 2
+
+
 def test_what_was_begun_and_is_not_what_was_approved_is_stopped_and_told(here: World) -> None:
     with running() as lab:
         configure(here, 9)

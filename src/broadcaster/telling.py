@@ -144,7 +144,8 @@ def letters(
 ) -> list[Notice]:
     """A letter to each of the staff with what they were not told of yet. Raises StatementError."""
     made = []
-    for person in staff:
+    # whoever is named twice is one person
+    for person in {fingerprint(each): each for each in staff}.values():
         fresh = digests.untold([each.event for each in found], fingerprint(person))
         if not fresh:
             continue

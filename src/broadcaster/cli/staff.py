@@ -55,6 +55,7 @@ def _wanted(house: House) -> bool:
 
 def _tell(house: House) -> None:
     from broadcaster import telling
+    from broadcaster.courier import Fenced
     from broadcaster.lock import Lock
 
     lock = Lock(house.workspace.telling)
@@ -67,6 +68,8 @@ def _tell(house: House) -> None:
         if letters:
             try:
                 asyncio.run(house.post([relay for relay in house.config.relays if not relay.rehearsal], letters))
+            except Fenced:
+                pass  # somebody else has told them meanwhile; whoever comes next is told next time
             finally:
                 for letter in letters:
                     if letter.answer is not None and (said := letter.settle()):
