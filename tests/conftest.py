@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import pytest
 import uvloop
 from hypothesis import settings
 
+from broadcaster.cli import _run
 from broadcaster.db import Db, open_database
 from tests.lab.server import Remote, spawned
 
@@ -129,17 +132,30 @@ class Place:
 def place(tmp_path: Path) -> Iterator[Place]:
     """A fresh workspace, made by `init`, with a rehearsal relay."""
     made = Place(tmp_path / "workspace")
-    done = subprocess.run(
-        [sys.executable, "-m", "broadcaster", "init", str(made.root)],
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        assert _run(["init", str(made.root)]) == 0
     yield made
     for process in made.started:
         with process:
             process.kill()
+
+
+Here = Callable[..., Ran]
+"""A command's words → what it said; `status` is what it has to end with."""
+
+
+@pytest.fixture
+def commands(place: Place, capsys: pytest.CaptureFixture[str]) -> Here:
+    """Commands in this process, in the workspace of the test: many small ones are quick."""
+
+    def run(*words: str | Path, status: int = 0) -> Ran:
+        ended = _run(["-C", str(place.root), *map(str, words)])
+        said = capsys.readouterr()
+        assert ended == status, (words, ended, said)
+        assert "Traceback" not in said.err
+        return Ran(ended, said.out, said.err)
+
+    return run
 
 
 @pytest.fixture(params=["plain", "encrypted"])

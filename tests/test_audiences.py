@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,15 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcaster import segments
-from broadcaster.cli import _run
 from broadcaster.cli.say import pointed, width
 from broadcaster.db import Db, open_database
 from broadcaster.errors import BadData, NotAllowed, NotFound
 from broadcaster.mailing import Roll, Rule
 from broadcaster.schedule import Window
-from tests.conftest import Place, Ran
-
-Here = Callable[..., Ran]
+from tests.conftest import Here, Place, Ran
 
 PEOPLE = """email,name,language,city,tags
 anna@example.org,Anna,en,Basra,"member, board"
@@ -32,31 +29,22 @@ JUNE = "---\nsubject: June\n---\nHello.\n"
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    """A fresh workspace, made in this process."""
-    made = Place(tmp_path / "workspace")
-    assert _run(["init", str(made.root)]) == 0
-    made.statement("june", en=JUNE, ar="---\nsubject: حزيران\n---\nمرحبا.\n")
-    return made
+def place(place: Place) -> Place:
+    """A fresh workspace with a statement."""
+    place.statement("june", en=JUNE, ar="---\nsubject: حزيران\n---\nمرحبا.\n")
+    return place
 
 
 @pytest.fixture
-def here(place: Place, capsys: pytest.CaptureFixture[str]) -> Here:
+def here(place: Place, commands: Here) -> Here:
     """Commands in this process, in a workspace with two lists."""
-
-    def run(*words: str | Path, status: int = 0) -> Ran:
-        ended = _run(["-C", str(place.root), *map(str, words)])
-        said = capsys.readouterr()
-        assert ended == status, (words, ended, said)
-        assert "Traceback" not in said.err
-        return Ran(ended, said.out, said.err)
 
     file = place.root / "people.csv"
     file.write_text(PEOPLE, encoding="utf-8")
     for name in ("news", "board"):
-        run("lists", "create", name)
-    run("subscribers", "import", file, "--list", "news", "--consent", "paper forms", "--yes")
-    return run
+        commands("lists", "create", name)
+    commands("subscribers", "import", file, "--list", "news", "--consent", "paper forms", "--yes")
+    return commands
 
 
 def addresses(found: Ran) -> list[str]:

@@ -27,7 +27,6 @@ from hypothesis import strategies as st
 from broadcaster import intake, spreadsheet
 from broadcaster.address import Address
 from broadcaster.cell import tidy, tidy_line
-from broadcaster.cli import _run
 from broadcaster.cli.house import House
 from broadcaster.cli.subscribers_export import FORMATS, _noted, _Order, _rows, _text
 from broadcaster.conditions import EVERYBODY
@@ -40,10 +39,8 @@ from broadcaster.jsonlines import JsonLines
 from broadcaster.roster import Details, Roster
 from broadcaster.sheet import Sheet, Table
 from broadcaster.workbook import Workbook
-from tests.conftest import Place, Ran
+from tests.conftest import Here, Place
 from tests.test_formula import ATTACKS, HARMLESS
-
-Here = Callable[..., Ran]
 
 PEOPLE = (
     "email,name,language,city\n"
@@ -52,27 +49,13 @@ PEOPLE = (
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    made = Place(tmp_path / "workspace")
-    assert _run(["init", str(made.root)]) == 0
-    return made
-
-
-@pytest.fixture
-def here(place: Place, capsys: pytest.CaptureFixture[str]) -> Here:
+def here(place: Place, commands: Here) -> Here:
     """Commands in this process, in a workspace with a list of three people."""
 
-    def run(*words: str | Path, status: int = 0) -> Ran:
-        ended = _run(["-C", str(place.root), *map(str, words)])
-        said = capsys.readouterr()
-        assert ended == status, (words, ended, said)
-        assert "Traceback" not in said.err
-        return Ran(ended, said.out, said.err)
-
-    run("lists", "create", "news")
+    commands("lists", "create", "news")
     (place.root / "people.csv").write_text(PEOPLE, encoding="utf-8")
-    run("subscribers", "import", place.root / "people.csv", "--list", "news", "--yes")
-    return run
+    commands("subscribers", "import", place.root / "people.csv", "--list", "news", "--yes")
+    return commands
 
 
 @pytest.fixture

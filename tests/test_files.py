@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from broadcaster import statement
 from broadcaster.broadcast import enclosures
-from broadcaster.cli import _run
 from broadcaster.enclosure import Enclosed, Names, patterns
 from broadcaster.errors import StatementError
 from broadcaster.mailing import Roll, Rule
@@ -23,7 +22,7 @@ from broadcaster.probe import Answer
 from broadcaster.schedule import Window
 from broadcaster.subscriber import Subscriber
 from broadcaster.template import lay_out
-from tests.conftest import Place, Ran
+from tests.conftest import Here, Place
 from tests.test_pictures import png
 from tests.test_template import KNOWN, LAYOUTS, SENDER
 
@@ -33,20 +32,13 @@ BODY = "---\nDear {{ subscriber.name | default('friend') }}, [look](https://wate
 
 
 @pytest.fixture
-def here(place: Place, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
-    def run(*words: str, status: int = 0) -> Ran:
-        ended = _run(["-C", str(place.root), *words])
-        said = capsys.readouterr()
-        assert ended == status, (words, ended, said)
-        assert "Traceback" not in said.err
-        return Ran(ended, said.out, said.err)
-
+def here(place: Place, commands: Here) -> Here:
     settings = place.root / "broadcaster.toml"
     settings.write_text(settings.read_text("utf-8").replace('offered = ["en", "ar", "ckb"]', 'offered = ["en", "ar"]'))
     (place.root / "people.csv").write_text(PEOPLE, "utf-8")
-    run("lists", "create", "news")
-    run("subscribers", "import", str(place.root / "people.csv"), "--list", "news", "--consent", "x", "--yes")
-    return run
+    commands("lists", "create", "news")
+    commands("subscribers", "import", str(place.root / "people.csv"), "--list", "news", "--consent", "x", "--yes")
+    return commands
 
 
 def written(place: Place, attachments: str) -> Path:
@@ -79,7 +71,7 @@ def attached(of: EmailMessage) -> dict[str | None, str]:
 OWN = "[بيان الماء.txt, private/{{ subscriber.number }}.txt]"
 
 
-def test_each_gets_what_is_theirs_as_it_was_when_it_was_prepared(place: Place, here: Callable[..., Ran]) -> None:
+def test_each_gets_what_is_theirs_as_it_was_when_it_was_prepared(place: Place, here: Here) -> None:
     folder = written(place, OWN)
     here("check", "june")
     number = str(here("prepare", "june", "--list", "news", "--json").json["mailing"])
@@ -98,12 +90,12 @@ def test_each_gets_what_is_theirs_as_it_was_when_it_was_prepared(place: Place, h
     assert f'src="cid:{images[0]["content-id"].strip("<>")}"' in html.get_content()
 
 
-def findings(here: Callable[..., Ran], rule: str, status: int = 65) -> list[str]:
+def findings(here: Here, rule: str, status: int = 65) -> list[str]:
     found = here("check", "june", "--json", status=status).json["findings"]
     return [each["message"] for each in found if each["rule"] == rule]
 
 
-def test_check_finds_who_has_no_file_and_prepare_refuses(place: Place, here: Callable[..., Ran]) -> None:
+def test_check_finds_who_has_no_file_and_prepare_refuses(place: Place, here: Here) -> None:
     (written(place, OWN) / "private" / "2.txt").unlink()
     [message] = findings(here, "attachment")
     assert "1 person has no file" in message
@@ -111,19 +103,19 @@ def test_check_finds_who_has_no_file_and_prepare_refuses(place: Place, here: Cal
     here("prepare", "june", "--list", "news", status=65)
 
 
-def test_check_finds_a_file_that_two_people_would_get(place: Place, here: Callable[..., Ran]) -> None:
+def test_check_finds_a_file_that_two_people_would_get(place: Place, here: Here) -> None:
     folder = written(place, "private/{{ subscriber.timezone | default('all') }}.txt")
     (folder / "private" / "all.txt").write_text("x")
     [message] = findings(here, "shared-attachment")
     assert "statements/june/private/all.txt would go to 2 people" in message
 
 
-def test_check_finds_a_file_that_nobody_gets(place: Place, here: Callable[..., Ran]) -> None:
+def test_check_finds_a_file_that_nobody_gets(place: Place, here: Here) -> None:
     (written(place, OWN) / "private" / "22.txt").write_text("x")
     assert findings(here, "unused-attachment", status=0) == ["nobody gets private/22.txt"]
 
 
-def test_what_is_ones_own_counts_together_with_what_everybody_gets(place: Place, here: Callable[..., Ran]) -> None:
+def test_what_is_ones_own_counts_together_with_what_everybody_gets(place: Place, here: Here) -> None:
     folder = written(place, OWN)
     (folder / "بيان الماء.txt").write_bytes(b"x" * 9_000_000)
     (folder / "private" / "2.txt").write_bytes(b"x" * 2_000_000)
@@ -138,7 +130,7 @@ def test_what_is_ones_own_counts_together_with_what_everybody_gets(place: Place,
 
 @pytest.mark.parametrize(("image", "attachment"), [(18_600_000, 0), (9_400_000, 9_200_000)])
 def test_check_asks_of_images_and_attachments_what_prepare_asks(
-    place: Place, here: Callable[..., Ran], image: int, attachment: int
+    place: Place, here: Here, image: int, attachment: int
 ) -> None:
     folder = written(place, "[بيان الماء.txt]")
     (folder / "well.png").write_bytes(png() + b"x" * image)
@@ -153,7 +145,7 @@ def test_check_asks_of_images_and_attachments_what_prepare_asks(
     assert findings(here, "image", status=0) == []
 
 
-def test_what_is_heavy_is_tried_all_the_same(place: Place, here: Callable[..., Ran]) -> None:
+def test_what_is_heavy_is_tried_all_the_same(place: Place, here: Here) -> None:
     folder = written(place, "")
     (folder / "well.png").write_bytes(png() + b"x" * 2_000_000)
     for tag in ("en", "ar"):
@@ -162,7 +154,7 @@ def test_what_is_heavy_is_tried_all_the_same(place: Place, here: Callable[..., R
     assert findings(here, "empty-subject")
 
 
-def test_a_name_that_comes_out_empty_is_no_file(place: Place, here: Callable[..., Ran]) -> None:
+def test_a_name_that_comes_out_empty_is_no_file(place: Place, here: Here) -> None:
     written(place, '{% if subscriber.number == "1" %}private/{{ subscriber.number }}.txt{% endif %}')
     here("send", "june", "--list", "news", "--yes")
     mail = outbox(place)
@@ -175,7 +167,7 @@ def test_a_name_that_comes_out_empty_is_no_file(place: Place, here: Callable[...
     [("well.png", None, "no such file"), ("well.png", b"<svg/>", "no image that mail programs show")],
 )
 def test_check_finds_an_image_that_cannot_be_shown(
-    place: Place, here: Callable[..., Ran], name: str, content: bytes | None, words: str
+    place: Place, here: Here, name: str, content: bytes | None, words: str
 ) -> None:
     folder = written(place, "")
     (folder / name).unlink()
@@ -187,7 +179,7 @@ def test_check_finds_an_image_that_cannot_be_shown(
 
 
 def test_with_links_an_image_on_the_web_is_asked_for_too(
-    place: Place, here: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+    place: Place, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = place.root / "broadcaster.toml"
     settings.write_text(settings.read_text("utf-8").replace("[links]", '[links]\nimages = "https://img.water.example"'))
@@ -205,7 +197,7 @@ def test_with_links_an_image_on_the_web_is_asked_for_too(
     assert sorted(asked) == ["https://img.water.example/statements/june/well.png", "https://water.example/"]
 
 
-def test_render_writes_a_page_that_a_browser_shows_with_its_images(place: Place, here: Callable[..., Ran]) -> None:
+def test_render_writes_a_page_that_a_browser_shows_with_its_images(place: Place, here: Here) -> None:
     written(place, OWN)
     look = place.root / "look"
     files = here("render", "june", "-o", str(look), "--json").json["files"]
@@ -217,7 +209,7 @@ def test_render_writes_a_page_that_a_browser_shows_with_its_images(place: Place,
     assert b'filename="1.txt"' not in (look / "en.eml").read_bytes()
 
 
-def test_a_test_copy_has_the_files_of_the_person_it_shows(place: Place, here: Callable[..., Ran]) -> None:
+def test_a_test_copy_has_the_files_of_the_person_it_shows(place: Place, here: Here) -> None:
     written(place, OWN)
     here("test", "june", "me@example.org", "--as", "huda@example.org", "--language", "ar")
     assert list(attached(outbox(place)["me@example.org"])) == ["بيان الماء.txt", "2.txt"]

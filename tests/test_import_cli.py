@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pexpect
 import pytest
 
-from broadcaster.cli import _run
-from tests.conftest import Place, Ran
-
-Here = Callable[..., Ran]
+from tests.conftest import Here, Place
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    made = Place(tmp_path / "workspace")
-    assert _run(["init", str(made.root)]) == 0
-    return made
-
-
-@pytest.fixture
-def here(place: Place, capsys: pytest.CaptureFixture[str]) -> Here:
+def here(place: Place, commands: Here) -> Here:
     """Commands in this process, in a workspace with a list of twenty people."""
 
-    def run(*words: str | Path, status: int = 0) -> Ran:
-        ended = _run(["-C", str(place.root), *map(str, words)])
-        said = capsys.readouterr()
-        assert ended == status, (words, ended, said)
-        assert "Traceback" not in said.err
-        return Ran(ended, said.out, said.err)
-
-    run("lists", "create", "news")
-    run("subscribers", "import", people(place, range(20)), "--list", "news", "--consent", "forms", "--yes")
-    return run
+    commands("lists", "create", "news")
+    commands("subscribers", "import", people(place, range(20)), "--list", "news", "--consent", "forms", "--yes")
+    return commands
 
 
 def people(place: Place, numbers: Any, city: str = "Basra") -> Path:

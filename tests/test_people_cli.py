@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -16,41 +15,23 @@ import pexpect
 import pytest
 
 from broadcaster import intake
-from broadcaster.cli import _run
 from broadcaster.db import open_database
 from broadcaster.delimited import Csv
 from broadcaster.roster import Roster
 from broadcaster.sheet import Sheet
 from broadcaster.workspace import samples
-from tests.conftest import Place, Ran
-
-Here = Callable[..., Ran]
+from tests.conftest import Here, Place, Ran
 
 PEOPLE = "email,name,language,city\nako@example.org,Ako,ckb,Erbil\nhuda@example.org,هدى,ar,\neve@example.org,Eve,en,\n"
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    """A fresh workspace, made in this process."""
-    made = Place(tmp_path / "workspace")
-    assert _run(["init", str(made.root)]) == 0
-    return made
-
-
-@pytest.fixture
-def here(place: Place, capsys: pytest.CaptureFixture[str]) -> Here:
+def here(place: Place, commands: Here) -> Here:
     """Commands in this process, in a workspace with a list of three people."""
 
-    def run(*words: str | Path, status: int = 0) -> Ran:
-        ended = _run(["-C", str(place.root), *map(str, words)])
-        said = capsys.readouterr()
-        assert ended == status, (words, ended, said)
-        assert "Traceback" not in said.err
-        return Ran(ended, said.out, said.err)
-
-    run("lists", "create", "news", "--title", "The news", "--title", "ar=الأخبار")
-    run("subscribers", "import", file(place, PEOPLE), "--list", "news", "--consent", "paper forms", "--yes")
-    return run
+    commands("lists", "create", "news", "--title", "The news", "--title", "ar=الأخبار")
+    commands("subscribers", "import", file(place, PEOPLE), "--list", "news", "--consent", "paper forms", "--yes")
+    return commands
 
 
 def file(place: Place, text: str | bytes, name: str = "people.csv") -> Path:

@@ -6,14 +6,14 @@ import email
 import email.policy
 import re
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
 
 from broadcaster.cli import _run
-from tests.conftest import Place, Ran
+from tests.conftest import Here, Place, Ran
 
 GOOD = """---
 subject: Water for {{ subscriber.city | default("you") }}
@@ -37,17 +37,10 @@ nobody@example.org,,en,
 
 
 @pytest.fixture
-def here(place: Place, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+def here(place: Place, commands: Here) -> Here:
     """The same workspace, with commands in this process: many small ones are quick."""
 
-    def run(*words: str, status: int = 0) -> Ran:
-        ended = _run(["-C", str(place.root), *words])
-        said = capsys.readouterr()
-        assert ended == status, (words, ended, said)
-        assert "Traceback" not in said.err
-        return Ran(ended, said.out, said.err)
-
-    return run
+    return commands
 
 
 def copies(folder: Path) -> list[EmailMessage]:
@@ -127,7 +120,7 @@ def test_a_dry_run_of_init_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_new_starts_a_part_in_every_offered_language_whose_untouched_words_check_finds(
-    here: Callable[..., Ran], place: Place
+    here: Here, place: Place
 ) -> None:
     assert here("new", "june", "--json").json["files"] == [f"statements/june/{tag}.md" for tag in ("en", "ar", "ckb")]
     errors = [f for f in here("check", "june", "--json", status=65).json["findings"] if f["level"] == "error"]
@@ -139,21 +132,21 @@ def test_new_starts_a_part_in_every_offered_language_whose_untouched_words_check
 
 
 @pytest.mark.parametrize("slug", ["../x", "a/b", "12", "", ".", "a b", "-x", "x" * 65, "a\nb", "\x1b[2J"])
-def test_new_refuses_what_is_no_name(here: Callable[..., Ran], place: Place, slug: str) -> None:
+def test_new_refuses_what_is_no_name(here: Here, place: Place, slug: str) -> None:
     before = everything(place.root)
     said = here("new", "--", slug, status=65)
     assert "\x1b" not in said.err
     assert everything(place.root) == before
 
 
-def test_new_overwrites_nothing(here: Callable[..., Ran], place: Place) -> None:
+def test_new_overwrites_nothing(here: Here, place: Place) -> None:
     here("new", "june")
     before = everything(place.root)
     here("new", "june", status=73)
     assert everything(place.root) == before
 
 
-def test_a_dry_run_of_new_writes_nothing(here: Callable[..., Ran], place: Place) -> None:
+def test_a_dry_run_of_new_writes_nothing(here: Here, place: Place) -> None:
     here("new", "june", "--dry-run")
     assert not (place.root / "statements/june").exists()
 
@@ -161,21 +154,21 @@ def test_a_dry_run_of_new_writes_nothing(here: Callable[..., Ran], place: Place)
 # check
 
 
-def test_the_sample_has_no_errors(here: Callable[..., Ran], place: Place) -> None:
+def test_the_sample_has_no_errors(here: Here, place: Place) -> None:
     place.run("lists", "create", "s")
     place.run("subscribers", "import", str(place.root / "subscribers/sample.csv"), "--list", "s", "--yes")
     found = here("check", "clean-water", "--json").json["findings"]
     assert [f for f in found if f["level"] == "error"] == []
 
 
-def test_check_names_file_and_line_of_a_name_that_nobody_has(here: Callable[..., Ran], place: Place) -> None:
+def test_check_names_file_and_line_of_a_name_that_nobody_has(here: Here, place: Place) -> None:
     place.people(PEOPLE)
     place.statement("june", en=GOOD + "\n{{ subscriber.citty }}\n")
     said = here("check", "june", status=65)
     assert re.search(r"^statements/june/en\.md:9: error: .*citty", said.out, re.MULTILINE)
 
 
-def test_check_counts_those_who_would_see_nothing(here: Callable[..., Ran], place: Place) -> None:
+def test_check_counts_those_who_would_see_nothing(here: Here, place: Place) -> None:
     place.people(PEOPLE)
     place.statement("june", en=GOOD + "\nYou live in {{ subscriber.city }}.\n")
     (found,) = [f for f in here("check", "june", "--json").json["findings"] if f["rule"] == "empty-field"]
@@ -183,7 +176,7 @@ def test_check_counts_those_who_would_see_nothing(here: Callable[..., Ran], plac
     assert found["message"].startswith("2 of 3 people have no city")
 
 
-def test_check_counts_who_gets_another_language(here: Callable[..., Ran], place: Place) -> None:
+def test_check_counts_who_gets_another_language(here: Here, place: Place) -> None:
     place.people(PEOPLE)
     place.statement("june", en=GOOD)
     found = here("check", "june", "--list", "news", "--json").json["findings"]
@@ -192,7 +185,7 @@ def test_check_counts_who_gets_another_language(here: Callable[..., Ran], place:
     ]
 
 
-def test_a_statement_that_is_there_twice_is_not_chosen_from(here: Callable[..., Ran], place: Place) -> None:
+def test_a_statement_that_is_there_twice_is_not_chosen_from(here: Here, place: Place) -> None:
     single = place.root / "statements/june.md"
     single.write_text(GOOD, encoding="utf-8")
     (place.root / "statements/june").mkdir()
@@ -205,14 +198,14 @@ def test_a_statement_that_is_there_twice_is_not_chosen_from(here: Callable[..., 
     here("check", "june")
 
 
-def test_check_is_told_of_an_unknown_statement_or_list(here: Callable[..., Ran]) -> None:
+def test_check_is_told_of_an_unknown_statement_or_list(here: Here) -> None:
     assert "clean-water" in here("check", "clean-watter", status=65).err
     here("check", "clean-water", "--list", "nobody", status=65)
     here("check", "../../etc/passwd", status=65)
     here("check", "a" * 5000, status=65)
 
 
-def test_check_survives_hostile_files(here: Callable[..., Ran], place: Place) -> None:
+def test_check_survives_hostile_files(here: Here, place: Place) -> None:
     hostile = [
         "",
         "---\nsubject: x",
@@ -230,7 +223,7 @@ def test_check_survives_hostile_files(here: Callable[..., Ran], place: Place) ->
         assert "defect" not in said.err, text[:60]
 
 
-def test_a_missing_leave_address_is_an_error_and_stops_send(here: Callable[..., Ran], place: Place) -> None:
+def test_a_missing_leave_address_is_an_error_and_stops_send(here: Here, place: Place) -> None:
     place.people(PEOPLE)
     settings = place.root / "broadcaster.toml"
     settings.write_text(settings.read_text("utf-8").replace("leave_mailto", "# leave_mailto"), "utf-8")
@@ -240,7 +233,7 @@ def test_a_missing_leave_address_is_an_error_and_stops_send(here: Callable[..., 
     assert not (place.root / "outbox").exists()
 
 
-def test_an_error_stops_a_mailing_unless_its_rule_is_named(here: Callable[..., Ran], place: Place) -> None:
+def test_an_error_stops_a_mailing_unless_its_rule_is_named(here: Here, place: Place) -> None:
     here("lists", "create", "news")
     (place.root / "people.csv").write_text(PEOPLE, encoding="utf-8")
     here("subscribers", "import", str(place.root / "people.csv"), "--list", "news", "--yes")
@@ -256,7 +249,7 @@ def test_an_error_stops_a_mailing_unless_its_rule_is_named(here: Callable[..., R
     assert "insist" not in here("prepare", "june", "--list", "news", status=65).err
 
 
-def test_check_tries_every_combination_and_says_for_whom_it_fails(here: Callable[..., Ran], place: Place) -> None:
+def test_check_tries_every_combination_and_says_for_whom_it_fails(here: Here, place: Place) -> None:
     here("lists", "create", "news")
     (place.root / "people.csv").write_text(PEOPLE, encoding="utf-8")
     here("subscribers", "import", str(place.root / "people.csv"), "--list", "news", "--yes")
@@ -272,7 +265,7 @@ def test_check_tries_every_combination_and_says_for_whom_it_fails(here: Callable
     assert 'city = "Basra"' in finding["message"]
 
 
-def test_sums_that_could_be_read_in_two_ways_are_counted(here: Callable[..., Ran], place: Place) -> None:
+def test_sums_that_could_be_read_in_two_ways_are_counted(here: Here, place: Place) -> None:
     here("lists", "create", "news")
     people = "email,name,amount\na@x.example,A,25000\nb@x.example,B,25.000\nc@x.example,C,1.500\n"
     (place.root / "people.csv").write_text(people, encoding="utf-8")
@@ -285,9 +278,7 @@ def test_sums_that_could_be_read_in_two_ways_are_counted(here: Callable[..., Ran
     assert finding["message"].startswith("2 of 3 people")
 
 
-def test_links_are_asked_only_on_request(
-    here: Callable[..., Ran], place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_links_are_asked_only_on_request(here: Here, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     from broadcaster import probe
 
     asked: list[str] = []
@@ -310,7 +301,7 @@ def test_links_are_asked_only_on_request(
 # render
 
 
-def test_render_writes_what_a_subscriber_would_get(here: Callable[..., Ran], place: Place, tmp_path: Path) -> None:
+def test_render_writes_what_a_subscriber_would_get(here: Here, place: Place, tmp_path: Path) -> None:
     place.people(PEOPLE)
     place.statement("june", en=GOOD, ar=ARABIC)
     look = tmp_path / "look"
@@ -326,16 +317,14 @@ def test_render_writes_what_a_subscriber_would_get(here: Callable[..., Ran], pla
     assert message["Subject"] == "Water for Erbil"
 
 
-def test_render_for_nobody_shows_the_defaults(here: Callable[..., Ran], place: Place, tmp_path: Path) -> None:
+def test_render_for_nobody_shows_the_defaults(here: Here, place: Place, tmp_path: Path) -> None:
     place.people(PEOPLE)
     place.statement("june", en=GOOD)
     here("render", "june", "--language", "en", "-o", str(tmp_path))
     assert "Dear friend" in (tmp_path / "en.txt").read_text("utf-8")
 
 
-def test_the_leave_link_of_a_rendered_copy_can_do_nothing(
-    here: Callable[..., Ran], place: Place, tmp_path: Path
-) -> None:
+def test_the_leave_link_of_a_rendered_copy_can_do_nothing(here: Here, place: Place, tmp_path: Path) -> None:
     from broadcaster.links import Purpose, Signer
 
     place.people(PEOPLE)
@@ -346,9 +335,7 @@ def test_the_leave_link_of_a_rendered_copy_can_do_nothing(
     assert [signer.read(purpose, token) for purpose in Purpose] == [None] * len(Purpose)
 
 
-def test_render_replaces_its_own_files_and_follows_no_link(
-    here: Callable[..., Ran], place: Place, tmp_path: Path
-) -> None:
+def test_render_replaces_its_own_files_and_follows_no_link(here: Here, place: Place, tmp_path: Path) -> None:
     place.statement("june", en="---\nsubject: s\n---\nText.\n")
     victim = tmp_path / "victim"
     victim.write_text("mine")
@@ -360,7 +347,7 @@ def test_render_replaces_its_own_files_and_follows_no_link(
     assert "Text." in (look / "en.html").read_text("utf-8")
 
 
-def test_render_tells_what_it_cannot(here: Callable[..., Ran], place: Place, tmp_path: Path) -> None:
+def test_render_tells_what_it_cannot(here: Here, place: Place, tmp_path: Path) -> None:
     place.people(PEOPLE)
     place.statement("june", en=GOOD)
     (tmp_path / "file").write_text("x")
@@ -371,7 +358,7 @@ def test_render_tells_what_it_cannot(here: Callable[..., Ran], place: Place, tmp
     here("render", "june", status=2)
 
 
-def test_a_part_that_cannot_be_made_keeps_no_other_back(here: Callable[..., Ran], place: Place, tmp_path: Path) -> None:
+def test_a_part_that_cannot_be_made_keeps_no_other_back(here: Here, place: Place, tmp_path: Path) -> None:
     place.people(PEOPLE)
     place.statement("june", en=GOOD, ar=ARABIC + "{{ subscriber.nope }}")
     look = tmp_path / "look"
@@ -383,7 +370,7 @@ def test_a_part_that_cannot_be_made_keeps_no_other_back(here: Callable[..., Ran]
 # test
 
 
-def test_a_test_copy_says_so_and_counts_nowhere(here: Callable[..., Ran], place: Place) -> None:
+def test_a_test_copy_says_so_and_counts_nowhere(here: Here, place: Place) -> None:
     place.people(PEOPLE)
     place.statement("june", en=GOOD, ar=ARABIC)
     told = here("test", "june", "office@example.org", "--json").json
@@ -394,7 +381,7 @@ def test_a_test_copy_says_so_and_counts_nowhere(here: Callable[..., Ran], place:
     assert here("mailings", "--json").json == []
 
 
-def test_a_test_copy_has_the_fields_of_whom_it_is_made_for(here: Callable[..., Ran], place: Place) -> None:
+def test_a_test_copy_has_the_fields_of_whom_it_is_made_for(here: Here, place: Place) -> None:
     place.people(PEOPLE)
     place.statement("june", en=GOOD)
     here("test", "june", "office@example.org", "--as", "ako@example.org")
@@ -403,7 +390,7 @@ def test_a_test_copy_has_the_fields_of_whom_it_is_made_for(here: Callable[..., R
     assert "Dear Ako" in body(message, "plain")
 
 
-def test_a_test_works_while_check_finds_errors(here: Callable[..., Ran], place: Place) -> None:
+def test_a_test_works_while_check_finds_errors(here: Here, place: Place) -> None:
     place.people(PEOPLE)
     place.statement("june", en=GOOD, ar=ARABIC + "{{ subscriber.nope }}")
     here("check", "june", status=65)
@@ -411,27 +398,27 @@ def test_a_test_works_while_check_finds_errors(here: Callable[..., Ran], place: 
     assert len(copies(place.root / "outbox")) == 1
 
 
-def test_nobody_who_is_suppressed_gets_a_test(here: Callable[..., Ran], place: Place) -> None:
+def test_nobody_who_is_suppressed_gets_a_test(here: Here, place: Place) -> None:
     place.statement("june", en="---\nsubject: s\n---\nText.\n")
     here("suppressions", "add", "office@example.org", "--reason", "complained")
     here("test", "june", "office@example.org", status=77)
     assert not (place.root / "outbox").exists()
 
 
-def test_a_dry_test_mails_nothing(here: Callable[..., Ran], place: Place) -> None:
+def test_a_dry_test_mails_nothing(here: Here, place: Place) -> None:
     place.statement("june", en="---\nsubject: s\n---\nText.\n")
     here("test", "june", "office@example.org", "--dry-run")
     assert not (place.root / "outbox").exists()
 
 
 @pytest.mark.parametrize("address", ["", "x", "a@b@c", "a@example.org\r\nRCPT TO:<b@example.org>", "@", "a" * 70000])
-def test_a_test_goes_to_addresses_only(here: Callable[..., Ran], place: Place, address: str) -> None:
+def test_a_test_goes_to_addresses_only(here: Here, place: Place, address: str) -> None:
     place.statement("june", en="---\nsubject: s\n---\nText.\n")
     here("test", "june", address, status=65)
     assert not (place.root / "outbox").exists()
 
 
-def test_a_test_keeps_the_relay_s_limits_and_tells_what_waits(here: Callable[..., Ran], place: Place) -> None:
+def test_a_test_keeps_the_relay_s_limits_and_tells_what_waits(here: Here, place: Place) -> None:
     settings = place.root / "broadcaster.toml"
     settings.write_text(settings.read_text("utf-8").replace("limits = []", 'limits = ["1/h"]'), "utf-8")
     place.statement("june", en="---\nsubject: s\n---\nText.\n", ar=ARABIC)
@@ -442,7 +429,7 @@ def test_a_test_keeps_the_relay_s_limits_and_tells_what_waits(here: Callable[...
     assert len(copies(place.root / "outbox")) == 1
 
 
-def test_without_a_relay_a_test_says_so(here: Callable[..., Ran], place: Place) -> None:
+def test_without_a_relay_a_test_says_so(here: Here, place: Place) -> None:
     place.configure(1)
     place.statement("june", en="---\nsubject: s\n---\nText.\n")
     assert "no relay would talk to us" in here("test", "june", "office@example.org", status=69).err
