@@ -182,7 +182,7 @@ def test_a_mailing_that_goes_wrong_says_who_stopped_it_and_how_its_doubts_were_s
         here.configure(lab.port)
         # the same once more within a day
         confirmed, started, paused = added(here, "send", "2", "--yes", status=75)
-    assert (confirmed["what"], confirmed["details"]) == ("mailing confirm", {"surprises": ["repeated"]})
+    assert (confirmed["what"], confirmed["details"]) == ("mailing confirm", {"surprises": ["repeated 1"]})
     assert started["what"] == "mailing start"
     assert (paused["what"], paused["details"]) == ("mailing pause", {"by": "alarm"})
     (resumed,) = added(here, "resume", "2")

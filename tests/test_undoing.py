@@ -326,6 +326,14 @@ TestNobodyComesBack = NobodyComesBack.TestCase
 TestNobodyComesBack.settings = settings(max_examples=30, stateful_step_count=12, deadline=None)
 
 
+def test_who_left_all_lists_and_comes_back_to_one_is_brought_to_no_other_by_a_file(world: World) -> None:
+    news, board = world.lists
+    world.take_in([row("bo", past=Past("left all"))], news)
+    act(world, "add", "bo", board, "")
+    world.take_in([row("bo")], news)
+    assert (world.on(news), world.on(board)) == (set(), {"bo@example.org"})
+
+
 def test_numbers_of_entries_that_went_with_somebody_hide_no_later_word(world: World) -> None:
     news, _ = world.lists
     number = world.take_in([row("anna"), row("bo")], news)

@@ -292,22 +292,18 @@ class Roster:
             self._stand(found.id, to.id, Standing.ACTIVE)
             others = dict[int, str]()
             if barred is not None:
-                # they had left all lists, and come back to this one: of the others nothing was said
+                # they had left all lists, also those they were never on, and come back to this one alone
+                conn.execute(
+                    "insert or ignore into subscription select id, ?, ?, ? from list", (found.id, Standing.LEFT, now)
+                )
                 wide = [each for each in self._stood(found) if each.id != to.id]
                 others = self._off(found, wide, Standing.LEFT, "leave", barred.detail)
             if barred is not None or before == (Standing.LEFT,):
                 proof = replace(proof, after=proof.after or "left")
             self._record(found.id, to.id, "add", consent, proof)
             new = before != (Standing.ACTIVE,)
-            self.db.note(
-                "subscriber add",
-                now,
-                subscriber=found.id,
-                on=to.id,
-                new=new,
-                lifted=barred is not None,
-                left=len(others),
-            )
+            back = {"lifted": barred is not None, "left": len(others)}
+            self.db.note("subscriber add", now, subscriber=found.id, on=to.id, new=new, **back)
         return changed, new
 
     def edit(
