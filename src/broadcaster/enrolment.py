@@ -45,39 +45,7 @@ def enrol(
                     roll.enclosed(file)
                     _enclose(conn, number, file)
         digest = roll.seal(draft.content, draft.rule, draft.window)
-        conn.execute(
-            "insert into mailing (id, statement, state, digest, content, rule, left_out, audience, first, last,"
-            " rehearsal, created, who, due, due_words, expires, changed, guard)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                number,
-                draft.statement,
-                m.State.READY if draft.window.due is None else m.State.SCHEDULED,
-                digest,
-                draft.content,
-                draft.rule.to_json(),
-                json.dumps({reason: n for reason, n in left_out.items() if n}),
-                audience.number,
-                first,
-                last,
-                draft.rehearsal,
-                now,
-                draft.who.name,
-                draft.window.due,
-                draft.window.words,
-                draft.window.expires,
-                now,
-                draft.window.closes,
-            ),
-        )
-        conn.execute("insert into tally values (?, ?, ?)", (number, State.PENDING, audience.number))
-        by = draft.who
-        conn.execute("insert into preparer values (?, ?, ?, ?)", (number, by.uid, by.account, by.known))
-        conn.executemany(
-            "insert into part values (?, ?, ?, ?)",
-            [(number, part.number, part.language, part.template) for part in draft.parts],
-        )
-        conn.executemany("insert or ignore into content values (?, ?)", list(draft.files.items()))
+        _file(conn, draft, (number, first, last), digest, audience.number, left_out, now)
         db.note(
             "mailing prepare",
             now,
@@ -88,6 +56,52 @@ def enrol(
             digest=digest,
         )
     return number
+
+
+def _file(
+    conn: sqlite3.Connection,
+    draft: Draft,
+    place: tuple[int, int, int],
+    digest: str,
+    audience: int,
+    left_out: Mapping[str, int],
+    now: int,
+) -> None:
+    """The mailing's own rows. `place` is its number, its first delivery and its last."""
+    number, first, last = place
+    conn.execute(
+        "insert into mailing (id, statement, state, digest, content, rule, left_out, audience, first, last,"
+        " rehearsal, created, who, due, due_words, expires, changed, guard)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            number,
+            draft.statement,
+            m.State.READY if draft.window.due is None else m.State.SCHEDULED,
+            digest,
+            draft.content,
+            draft.rule.to_json(),
+            json.dumps({reason: n for reason, n in left_out.items() if n}),
+            audience,
+            first,
+            last,
+            draft.rehearsal,
+            now,
+            draft.who.name,
+            draft.window.due,
+            draft.window.words,
+            draft.window.expires,
+            now,
+            draft.window.closes,
+        ),
+    )
+    conn.execute("insert into tally values (?, ?, ?)", (number, State.PENDING, audience))
+    by = draft.who
+    conn.execute("insert into preparer values (?, ?, ?, ?)", (number, by.uid, by.account, by.known))
+    conn.executemany(
+        "insert into part values (?, ?, ?, ?)",
+        [(number, part.number, part.language, part.template) for part in draft.parts],
+    )
+    conn.executemany("insert or ignore into content values (?, ?)", list(draft.files.items()))
 
 
 def roll(db: Db, of: Mailing) -> Roll:

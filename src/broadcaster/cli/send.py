@@ -116,11 +116,7 @@ def send(
             raise click.UsageError(
                 "a mailing's number takes no --list, --exclude, --where, --at, --force or --again: it is frozen"
             )
-        of = house.ledger.mailing(int(statement))
-        if of.state.word == "finished":
-            raise already_sent(of)
-        # by its number a person means this one, also when it is too late
-        resuming(house, of, yes=yes, dry_run=dry_run)
+        of = _numbered(house, int(statement), yes=yes, dry_run=dry_run)
     else:
         asked = Asked(statement, lists, exclude, where, at, expires)
         made = _found_or_made(house, asked, force=force, again=again, yes=yes, dry_run=dry_run)
@@ -134,6 +130,15 @@ def send(
             dump(of.figures())
         return
     carry(house, of, wait=wait, as_json=as_json)
+
+
+def _numbered(house: House, number: int, *, yes: bool, dry_run: bool) -> Mailing:
+    """The mailing of a number: by that a person means this one, also when it is too late."""
+    of = house.ledger.mailing(number)
+    if of.state.word == "finished":
+        raise already_sent(of)
+    resuming(house, of, yes=yes, dry_run=dry_run)
+    return of
 
 
 def _found_or_made(
