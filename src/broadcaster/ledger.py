@@ -492,14 +492,6 @@ class Ledger:
             for row in rows
         ]
 
-    def enrolled(self, number: int) -> Iterator[int]:
-        """The subscribers of a mailing, ascending; people suppressed or skipped meanwhile are among them."""
-        of = self.mailing(number)
-        for row in self._conn.execute(
-            "select subscriber from delivery where id between ? and ? order by id", (of.first, of.last)
-        ):
-            yield row[0]
-
     def delivery_of(self, number: int, subscriber: int) -> int | None:
         """The delivery of a mailing to a person."""
         row = self._conn.execute(
