@@ -28,13 +28,12 @@ TOKEN_LENGTH: Final = 39  # of the longest: 24 octets in base32
 
 
 class Purpose(StrEnum):
-    """What a token is good for. A test copy's is good for nothing: no code reads it."""
+    """What a token is good for. What is made for one purpose is no proof for another."""
 
     MESSAGE = "message-id"
     RETURN = "return"
     LEAVE = "leave"
     ENVELOPE = "envelope"  # ENVID (RFC 3461 §4.4)
-    TEST = "test"
     ERASED = "erased"  # no token: what stands for somebody who was erased
 
 
