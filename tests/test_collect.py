@@ -223,14 +223,14 @@ def test_a_report_without_proof_changes_nobody(june: Sent) -> None:
     copy = june.copies[P1]
     with house(june) as hands:
         signer = hands.signer
-    test_copy, unsent = signer.token("test", 1), signer.token("return", 999)
-    elsewhere = Signer(b"another key, which is not this one").token("return", 1)
+    unsent = signer.token(Purpose.RETURN, 999)
+    elsewhere = Signer(b"another key, which is not this one").token(Purpose.RETURN, 1)
     cases = {
         "plain": "bounces@water.example",
         "bad mac": copy.sender.replace(
             "+" + copy.token, "+" + copy.token[:-2] + ("aa" if copy.token[-2:] != "aa" else "bb")
         ),
-        "test": f"bounces+{test_copy}@water.example",
+        "envelope": f"bounces+{signer.token(Purpose.ENVELOPE, 1)}@water.example",
         "never sent": f"bounces+{unsent}@water.example",
         "another key": f"bounces+{elsewhere}@water.example",
         "another purpose": f"bounces+{copy.leave.removeprefix('leave-')}@water.example",
@@ -335,13 +335,13 @@ def test_a_report_may_come_before_the_answer(june: Sent) -> None:
 
 
 keys = st.binary(min_size=32, max_size=40)
-purposes = st.sampled_from([str(each) for each in Purpose])
+purposes = st.sampled_from(Purpose)
 PLACES = {"return": "return_paths", "message-id": "message_ids", "leave": "leaves", "envelope": "envelope_ids"}
 
 
 @given(keys, keys, purposes, st.sampled_from(list(PLACES)), st.integers(0, 2**63 - 1), st.booleans())
 def test_a_token_proves_something_only_where_it_belongs(
-    key: bytes, other: bytes, purpose: str, place: str, number: int, shout: bool
+    key: bytes, other: bytes, purpose: Purpose, place: str, number: int, shout: bool
 ) -> None:
     token = Signer(key).token(purpose, number)
     token = token.upper() if shout else token

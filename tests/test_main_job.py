@@ -16,7 +16,7 @@ from email.utils import parseaddr
 from urllib.parse import parse_qs, urlsplit
 
 from broadcaster.language import direction
-from broadcaster.links import Signer
+from broadcaster.links import Purpose, Signer
 from tests.conftest import Place
 from tests.lab.server import Remote
 
@@ -120,7 +120,7 @@ def check_leave(mail: Message, recipient: str, signer: Signer, owners: dict[int,
     uri = re.fullmatch(r"<(mailto:[^>]+)>", mail["List-Unsubscribe"])
     assert uri
     token = parse_qs(urlsplit(uri[1]).query)["subject"][0].removeprefix("leave-")
-    delivery = signer.read("leave", token)
+    delivery = signer.read(Purpose.LEAVE, token)
     assert delivery is not None
     assert owners[delivery] == recipient
     assert all(token in body for body in bodies(mail))

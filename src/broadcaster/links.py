@@ -55,16 +55,16 @@ class Signer:
         self._outer = sha256(bytes(octet ^ 0x5C for octet in padded))
         inner = bytes(octet ^ 0x36 for octet in padded)
         # a purpose never holds NUL, so no two pairs share a text
-        self._inner = {str(each): sha256(inner + f"broadcaster {each}\0".encode()) for each in Purpose}
+        self._inner = {each: sha256(inner + f"broadcaster {each}\0".encode()) for each in Purpose}
 
     def __repr__(self) -> str:
         return "Signer()"  # the key is in no log
 
-    def token(self, purpose: str, number: int) -> str:
+    def token(self, purpose: Purpose, number: int) -> str:
         """A token for an id (0 to 2⁶³−1): at most 39 of a–z and 2–7."""
         return self.tokens(number, purpose)[0]
 
-    def tokens(self, number: int, *purposes: str) -> list[str]:
+    def tokens(self, number: int, *purposes: Purpose) -> list[str]:
         """A token for each of at most three purposes, which together cost little more than one."""
         octets = number.to_bytes(_ID_OCTETS, "big").lstrip(b"\0")
         return base32(*[octets + self._mac(purpose, octets) for purpose in purposes])
@@ -73,7 +73,7 @@ class Signer:
         """What stands for a folded address that must not be kept: told again by who has the key, read by nobody."""
         return self._mac(Purpose.ERASED, key.encode())
 
-    def read(self, purpose: str, token: str) -> int | None:
+    def read(self, purpose: Purpose, token: str) -> int | None:
         """The id that was signed for this purpose, or None. In any case; a near miss takes as long as a far one."""
         if len(token) > TOKEN_LENGTH or not token.isascii():
             return None
@@ -90,7 +90,7 @@ class Signer:
             return None
         return int.from_bytes(octets, "big")
 
-    def _mac(self, purpose: str, octets: bytes) -> bytes:
+    def _mac(self, purpose: Purpose, octets: bytes) -> bytes:
         inner, outer = self._inner[purpose].copy(), self._outer.copy()
         inner.update(octets)
         outer.update(inner.digest())
