@@ -23,26 +23,34 @@ def journal(written: Written, coming: set[int], refused: Sequence[int] = (), **t
         written.append((handed, [slip for slip, _ in outcomes]))
         return refused
 
-    return Journal(write, lambda: coming, **times)
+    return Journal(write, lambda: len(coming), **times)
 
 
-async def test_marks_that_are_on_their_way_share_one_commit() -> None:
+async def test_of_marks_that_are_on_their_way_one_half_shares_a_commit_and_then_the_other() -> None:
     written: Written = []
-    coming = {1, 2, 3}
+    coming = set(range(8))
     book = journal(written, coming, patience=60)
 
     async def connection(slip: int) -> None:
-        await asyncio.sleep(0.002 * slip)
+        await asyncio.sleep(0.004 * slip)
         coming.discard(slip)
         await book.hand(slip)
 
-    await asyncio.gather(*map(connection, (1, 2, 3)))
-    assert written == [([1, 2, 3], [])]
+    await asyncio.gather(*map(connection, range(8)))
+    assert written == [([0, 1, 2, 3], []), ([4, 5], []), ([6], []), ([7], [])]
+    written.clear()
+    coming.update(range(8))
+    for slip in range(8):
+        coming.discard(slip)
+        book.hand(slip)
+    await asyncio.sleep(0)
+    # those who are ready in the same turn of the loop join, however many they are
+    assert written == [(list(range(8)), [])]
 
 
 async def test_a_mark_does_not_wait_for_somebody_slow() -> None:
     written: Written = []
-    book = journal(written, {99}, patience=0.01)
+    book = journal(written, {98, 99}, patience=0.01)
     begun = time.monotonic()
     await book.hand(1)
     assert written == [([1], [])]
@@ -90,7 +98,7 @@ async def test_after_a_failure_nothing_is_handed_over_and_what_was_answered_is_k
 
 async def test_who_is_cut_off_while_his_mark_waits_has_sent_nothing_and_is_not_marked() -> None:
     written: Written = []
-    book = journal(written, {99}, patience=60)
+    book = journal(written, {97, 98, 99}, patience=60)
     cut, stays = asyncio.ensure_future(book.hand(1)), asyncio.ensure_future(book.hand(2))
     cut.cancel()
     book.flush()

@@ -107,8 +107,9 @@ class Journal(Generic[T]):
     """Marks and outcomes of many connections, written down together: one commit serves all that are ready at once.
 
     `write` takes the slips to mark as handed and the slips with their outcomes, and returns those that may not go.
-    `coming` tells whether others are about to ask for their mark: those who are ready wait for them a moment, since
-    a commit costs more than what is in it.
+    `coming` tells how many others are about to ask for their mark: those who are ready wait a moment until they are as
+    many, since a commit costs more than what is in it. Not for all of them: one half is on the wires while the other
+    half is made ready.
 
     An outcome is written no later than its connection's next mark, so that after a crash no more
     deliveries are in doubt than connections were open.
@@ -117,7 +118,7 @@ class Journal(Generic[T]):
     def __init__(
         self,
         write: Callable[[list[T], list[tuple[T, Outcome]]], Collection[T]],
-        coming: Callable[[], object] = lambda: False,
+        coming: Callable[[], int] = lambda: 0,
         *,
         patience: float = 0.001,
         linger: float = 0.05,
@@ -143,7 +144,7 @@ class Journal(Generic[T]):
             return written
         self._handed.append((slip, written))
         if not self._soon:
-            if not self._coming():
+            if len(self._handed) >= self._coming():
                 # every connection that is ready in this turn of the loop still joins
                 self._soon = True
                 loop.call_soon(self.flush)

@@ -124,7 +124,7 @@ class Round:
         self._engine: Engine[Consignment] | None = None
         self.last: Sequence[int] | None = None  # the mailings that were being sent when it was drawn last
         self._offered: set[int] = set()  # offered, and neither handed nor settled: their marks are coming
-        self._journal: Journal[Slip] = Journal(self._write, lambda: self._offered)
+        self._journal: Journal[Slip] = Journal(self._write, lambda: len(self._offered))
 
     async def run(self, engine: Engine[Consignment]) -> None:
         """Carry all that is due. What waits afterwards is in the ledger. Raises what writing raised."""
