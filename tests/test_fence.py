@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -22,6 +21,27 @@ from tests.test_round import Shop
 from tests.test_round import shop as shop  # a fixture
 
 NOW = 1_800_000_000.0
+
+
+class Disk:
+    """The way of a claim to the disk, which takes as long as the test wants."""
+
+    def __init__(self, settle: Callable[[], None]) -> None:
+        self._settle = settle
+        self.waits = 0
+        self.begun, self.free = threading.Event(), threading.Event()
+        self.broken = False
+
+    def settle(self) -> None:
+        self.waits += 1
+        self.begun.set()
+        assert self.free.wait(10)
+        if self.broken:
+            raise CannotWrite("input/output error")
+        self._settle()
+
+    async def asked(self) -> None:
+        assert await asyncio.to_thread(self.begun.wait, 10)
 
 
 class Gate:
@@ -57,23 +77,71 @@ class Gate:
         return self.ledger.mailing(self.number).words()
 
 
-async def test_all_who_ask_at_once_share_one_transaction(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def disk(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    slow = Disk(shop.house.db.settle)
+    monkeypatch.setattr(shop.house.db, "settle", slow.settle)
+    yield slow
+    slow.free.set()
+
+
+async def test_all_who_ask_at_once_share_one_transaction_and_one_wait_for_the_disk(shop: Shop, disk: Disk) -> None:
     shop.relays(("main", 1), connections=5)
     gate = Gate(shop, mailing(shop, {"small.example": 50}))
-    atomic, durable = shop.house.db.atomic, []
-
-    @contextmanager
-    def noticed(**how: Any) -> Iterator[Any]:
-        if how.get("durable") and not shop.house.db.conn.in_transaction:
-            durable.append(how)
-        with atomic(**how) as conn:
-            yield conn
-
-    monkeypatch.setattr(shop.house.db, "atomic", noticed)
+    disk.free.set()
     claims = await asyncio.gather(*(gate.fence.start(gate.draw(), "main") for _ in range(5)))
     assert [len(claim.rows) for claim in claims if isinstance(claim, Claim)] == [10] * 5
-    assert len(durable) == 1
+    assert disk.waits == 1
     assert gate.tally == {"claimed": 50}
+
+
+async def test_nobody_is_given_a_claim_before_it_is_on_the_disk_and_nobody_else_waits(shop: Shop, disk: Disk) -> None:
+    shop.relays(("main", 1), connections=5)
+    gate = Gate(shop, mailing(shop, {"small.example": 50}))
+    first = asyncio.ensure_future(gate.fence.start(gate.draw(), "main"))
+    await disk.asked()
+    later = [asyncio.ensure_future(gate.fence.start(gate.draw(), "main")) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    assert not first.done()
+    assert shop.house.mark.read().stamps == ()
+    # only who has the first is on the way to the disk: the others share the next
+    assert gate.tally == {"pending": 40, "claimed": 10}
+    disk.free.set()
+    claims = await asyncio.gather(first, *later)
+    assert [len(claim.rows) for claim in claims if isinstance(claim, Claim)] == [10] * 4
+    assert disk.waits == 2
+    assert [stamp.claims for stamp in shop.house.mark.read().stamps] == [2]
+
+
+async def test_who_is_cut_off_while_the_disk_is_waited_for_leaves_a_lot_that_waits_again(
+    shop: Shop, disk: Disk
+) -> None:
+    shop.relays(("main", 1), connections=5)
+    gate = Gate(shop, mailing(shop, {"small.example": 30}))
+    cut, stays = (asyncio.ensure_future(gate.fence.start(gate.draw(), "main")) for _ in range(2))
+    await disk.asked()
+    cut.cancel()
+    rest = asyncio.ensure_future(gate.fence.rest())
+    await asyncio.sleep(0.05)
+    assert not rest.done()
+    disk.free.set()
+    assert isinstance(await stays, Claim)
+    await rest
+    assert gate.tally == {"pending": 20, "claimed": 10}
+    assert len(gate.fence.tickets) == 10
+    # they are drawn again, before what is behind them
+    assert gate.draw().deliveries == tuple(range(1, 11))
+
+
+async def test_a_claim_that_the_disk_does_not_keep_is_nobodys(shop: Shop, disk: Disk) -> None:
+    shop.relays(("main", 1), connections=5)
+    gate = Gate(shop, mailing(shop, {"small.example": 30}))
+    disk.broken = True
+    disk.free.set()
+    found = await asyncio.gather(*(gate.fence.start(gate.draw(), "main") for _ in range(3)), return_exceptions=True)
+    assert all(isinstance(each, CannotWrite) for each in found)
+    assert gate.fence.tickets == {}
+    assert shop.house.mark.read().stamps == ()
 
 
 async def test_no_more_is_claimed_than_has_its_turn_soon_and_the_rest_is_drawn_again(shop: Shop) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ from broadcaster.approval import Person
 from broadcaster.db import Db, open_database
 from broadcaster.delivery import NEXT, Event, Outcome, Reply, Stage, State
 from broadcaster.enrolment import enrol
-from broadcaster.errors import NotAllowed, NotFound
+from broadcaster.errors import CannotWrite, NotAllowed, NotFound
 from broadcaster.ledger import Ledger, Slip
 from broadcaster.mailing import Draft, Mailing, Part, Rule, digest_of_content
 from broadcaster.schedule import Window
@@ -272,3 +275,37 @@ def test_what_must_be_on_the_disk_is_written_so_and_the_rest_is_not(ledger: Ledg
     for durable in (True, False, False, True, True, False):
         with ledger.db.atomic(durable=durable) as conn:
             assert conn.execute("pragma synchronous").fetchone()[0] == (2 if durable else 1)
+
+
+def test_settling_writes_the_log_out_and_drops_no_lock(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    written = []
+    write_out = os.fdatasync
+
+    def noticed(file: int) -> None:
+        written.append(Path(f"/proc/self/fd/{file}").readlink())
+        write_out(file)
+
+    monkeypatch.setattr(os, "fdatasync", noticed)
+
+    def locks() -> list[str]:
+        """What nobody else may do, as the system keeps it."""
+        lines = (line.partition(": ")[2] for line in Path("/proc/locks").read_text().splitlines())
+        return sorted(line for line in lines if f" {os.getpid()} " in line)
+
+    with ledger.db.atomic():
+        before = locks()
+        with ThreadPoolExecutor() as beside:
+            beside.submit(ledger.db.settle).result(10)
+        assert locks() == before != []
+    assert written == [ledger.db.path.with_name("broadcaster.db-wal")]
+
+
+def test_a_disk_that_does_not_keep_the_log_is_told(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fdatasync", broken)
+    with pytest.raises(CannotWrite, match="input/output error"):
+        ledger.db.settle()

@@ -91,6 +91,24 @@ class Db:
                 raise translated(error, self.path) from error
             raise
 
+    def settle(self) -> None:
+        """Returns when all that was committed until now is on the disk, however it was committed.
+
+        For a thread beside the one that works on with this connection: it asks no SQLite. What has left the log for the
+        database is there already, and whatever of this is lost takes with it all that came later. Raises CannotWrite.
+        """
+        try:
+            # SQLite's locks are on the other files: closing this one drops none of them
+            log = os.open(self.path.with_name(f"{self.path.name}-wal"), os.O_RDONLY)
+        except FileNotFoundError:
+            return  # on a disk where there can be no log, each commit waits for it
+        try:
+            getattr(os, "fdatasync", os.fsync)(log)
+        except OSError as error:
+            raise CannotWrite((error.strerror or str(error)).lower(), where=str(self.path)) from None
+        finally:
+            os.close(log)
+
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """One moment for several questions. Nobody waits for it, and temporary tables may be written meanwhile."""

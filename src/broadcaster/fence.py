@@ -100,6 +100,7 @@ class Fence:
         self._left_out = left_out
         self._hushed = hushed
         self._asked: list[_Asked] = []
+        self._giving: asyncio.Future[None] | None = None  # those who asked before, as soon as that is on the disk
         self._drawn = 0
         self._owed: set[int] = set()
         self._missed: dict[int, set[str]] = {}  # delivery → relays that broke off before its dot
@@ -148,7 +149,7 @@ class Fence:
         loop = asyncio.get_running_loop()
         asked = _Asked(lot, flow, to, loop.create_future())
         self._asked.append(asked)
-        if len(self._asked) == 1:
+        if len(self._asked) == 1 and self._giving is None:
             # one transaction, and one wait for the disk, for all connections that ask in this turn of the loop
             soon = (self.tickets or self._drawn > 1) and len(lot.deliveries) < FEW
             loop.call_later(MOMENT, self._claim_all) if soon else loop.call_soon(self._claim_all)
@@ -173,7 +174,10 @@ class Fence:
             self._refuse(asked.lot, asked.to)
 
     def _claim_all(self) -> None:
+        """One transaction for all who ask. They wait for the disk; who carries a claim already does not."""
         asked, self._asked = [each for each in self._asked if not each.answer.done()], []
+        if not asked:
+            return
         now = self._clock()
         lots: dict[int, list[_Asked]] = {}
         for each in asked:
@@ -182,7 +186,7 @@ class Fence:
         refused: set[int] = set()
         stamps: list[Stamp] = []
         try:
-            with self._ledger.db.atomic(durable=True):
+            with self._ledger.db.atomic():
                 for number, theirs in lots.items():
                     if self._ledger.state(number) is not m.State.SENDING:
                         refused.add(number)
@@ -191,20 +195,42 @@ class Fence:
                         stamps.append(self._mark.count(number, max(rows), int(now)))
                 # inside: who writes from here on is heard before MAIL
                 version = self.version()
-            for stamp in stamps:
-                self._mark.write(stamp)
         except Exception as error:
-            for each in asked:
-                each.answer.set_exception(error)
+            _fail(asked, error)
             return
         for each in asked:
             if each.lot.mailing in refused:
                 _promise(each.relay, -len(each.lot.deliveries))
                 self._refuse(each.lot, each.to)
                 each.answer.set_result(None)
-            else:
+        asked = [each for each in asked if each.lot.mailing not in refused]
+        self._giving = asyncio.ensure_future(self._give(asked, found, stamps, version, now))
+
+    async def _give(
+        self, asked: list[_Asked], found: dict[int, _Row], stamps: list[Stamp], version: tuple[int, int], now: float
+    ) -> None:
+        """Hand out what was claimed when that is on the disk, and marked. One after the other, as the marks count."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self._ledger.db.settle)
+            for stamp in stamps:
+                self._mark.write(stamp)
+            for each in asked:
                 given = [found[delivery] for delivery in each.lot.deliveries if delivery in found]
-                each.answer.set_result(self._given(each, given, version, now))
+                if not each.answer.done():
+                    each.answer.set_result(self._given(each, given, version, now))
+                elif given:
+                    # cut off meanwhile: they wait again
+                    self._ledger.shift(each.lot.mailing, [slip.id for slip, _ in given], Event.MISS)
+        except Exception as error:
+            _fail(asked, error)
+        finally:
+            self._giving = None
+            self._claim_all()
+
+    async def rest(self) -> None:
+        """Wait for the disk, should a claim still do: nothing is written behind the back of whoever comes next."""
+        while self._giving is not None:
+            await asyncio.wait((self._giving,))
 
     def _claim(self, number: int, asked: list[_Asked], now: float) -> dict[int, _Row]:
         """Inside the transaction: who has left is suppressed, who was tried too long expires, the rest is claimed."""
@@ -341,6 +367,12 @@ class Fence:
             return []
         found = self._ledger.deferrals(slip.id)
         return [at for at, code, text in found if not too_fast(Reply(Stage.RCPT, code, text))]
+
+
+def _fail(asked: list[_Asked], error: Exception) -> None:
+    for each in asked:
+        if not each.answer.done():
+            each.answer.set_exception(error)
 
 
 def _promise(flow: Flow | None, number: int) -> None:

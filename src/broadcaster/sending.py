@@ -144,6 +144,7 @@ class Round:
                     self.watch.changed()
         finally:
             lookout.cancel()
+            await self._fence.rest()
             self._journal.flush()
             self._flows.close(self._hands.clock())
         if self._journal.failure is not None:
