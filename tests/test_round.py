@@ -593,3 +593,56 @@ async def test_where_the_second_try_would_wait_long_another_one_is_made_later(sh
         await shop.work(shop.turn(), number)
         assert shop.tally(number) == {"accepted": 1}
         assert 2.5 < time.monotonic() - begun < 6
+
+
+@pytest.mark.parametrize("at", ["rcpt", "data"])
+async def test_who_is_broken_off_each_time_while_others_go_is_put_off_and_in_the_end_given_up(
+    at: str, shop: Shop
+) -> None:
+    now = time.time()
+    with running(Rule(at, then="close", address="p1@example.org")) as lab:
+        shop.relays(("main", lab.port))
+        number = shop.mailing(3)
+
+        async def work(later: float) -> list[int]:
+            await shop.work(shop.turn(clock=lambda: now + later), number)
+            return [code for _, code, _ in shop.house.ledger.deferrals(1)]
+
+        assert await work(0) == [0]
+        assert shop.tally(number) == {"accepted": 2, "deferred": 1}
+        # twice as it came, and twice when the others had gone
+        assert sum(session.verbs.count("MAIL") for session in lab.sessions) == 2 + 4
+        due = shop.house.ledger.next_ripe(number)
+        assert due is not None
+        assert now + 200 < due < now + 400
+        # alone now: what it was put off for is known
+        assert await work(500) == [0, 0]
+        assert shop.tally(number) == {"accepted": 2, "deferred": 1}
+        await work(49 * 3600)
+        assert shop.tally(number) == {"accepted": 2, "expired": 1}
+        assert shop.house.ledger.mailing(number).state is m.State.FINISHED
+
+
+async def test_whom_a_relay_breaks_off_that_takes_nobody_any_more_waits_as_before(shop: Shop) -> None:
+    rules = [Rule("rcpt", then="close", address=f"p{n}@example.org", tries=(1, 2)) for n in (2, 3)]
+    with running(*rules) as lab:
+        shop.relays(("main", lab.port))
+        number = shop.mailing(3)
+        await shop.work(shop.turn(), number)
+        assert shop.tally(number) == {"pending": 2, "accepted": 1}
+        await shop.work(shop.turn(), number)
+        assert shop.tally(number) == {"accepted": 3}
+        assert not any(shop.house.ledger.deferrals(delivery) for delivery in (1, 2, 3))
+
+
+async def test_who_was_put_off_by_one_relay_goes_through_another_that_came_later(shop: Shop) -> None:
+    now = time.time()
+    with running(Rule("rcpt", then="close", address="p1@example.org")) as sore, running() as well:
+        shop.relays(("sore", sore.port))
+        number = shop.mailing(2)
+        await shop.work(shop.turn(), number)
+        assert shop.tally(number) == {"accepted": 1, "deferred": 1}
+        shop.relays(("sore", sore.port), ("well", well.port))
+        await shop.work(shop.turn(clock=lambda: now + 500), number)
+        assert well.addresses() == ["p1@example.org"]
+        assert shop.tally(number) == {"accepted": 2}

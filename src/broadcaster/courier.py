@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from broadcaster.delivery import About, Envelope, Event, Outcome, judge
+from broadcaster.delivery import Envelope, Event, Outcome, judge
 from broadcaster.errors import BadData
 from broadcaster.subscriber import Subscriber
 from broadcaster.transports import Transport
@@ -48,8 +48,8 @@ class Desk(Protocol):
     async def hand(self, row: Consignment) -> None:
         """Write down that the next bytes end in the dot. Returns when that is written."""
 
-    def note(self, row: Consignment, outcome: Outcome) -> None:
-        """Take an outcome; it is written before the next `hand` returns, or in a moment."""
+    def note(self, row: Consignment, outcome: Outcome) -> Outcome:
+        """Take an outcome; it is written before the next `hand` returns, or in a moment. What it comes to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,9 @@ class Courier:
     async def __call__(self, row: Consignment, transport: Transport, relay: str, /) -> Outcome:
         """Try a row once; a miss before the dot once more, on a fresh connection."""
         outcome = await self._try(row, transport, relay)
-        if self._missed_by_chance(outcome) and await self.desk.again(row):
+        if outcome.broken_off and await self.desk.again(row):
             outcome = await self._try(row, transport, relay)
-        self.desk.note(row, outcome)
-        return outcome
+        return self.desk.note(row, outcome)
 
     async def _try(self, row: Consignment, transport: Transport, relay: str) -> Outcome:
         # first: to connect may take a minute, and whoever leaves meanwhile must not get it
@@ -93,11 +92,6 @@ class Courier:
             # the transport has cut the connection: nothing was sent
             return Outcome(row.delivery, Event.MISS, None, relay, self.clock())
         return Outcome(row.delivery, judge(answer).event, answer, relay, self.clock())
-
-    @staticmethod
-    def _missed_by_chance(outcome: Outcome) -> bool:
-        """Lost before the dot, and not because of us: mostly an idle connection that the relay had closed."""
-        return outcome.event is Event.MISS and outcome.answer is not None and judge(outcome.answer).about is About.TIME
 
 
 T = TypeVar("T")

@@ -49,7 +49,7 @@ class Event(Enum):
     CLAIM = "claim"  # a sender takes it, on disk, before anything goes on a wire
     HAND = "hand"  # the next bytes end in the final dot
     ACCEPT = "2yz, a late answer, a log, or resolve --accept"
-    DEFER = "4yz: try later"
+    DEFER = "4yz, or broken off again and again: try later"
     REJECT = "5yz"
     MISS = "nothing was sent (connection lost before the dot, crash)"
     LOSE = "silence after the dot, or a crash between handing and hearing"
@@ -300,3 +300,8 @@ class Outcome(NamedTuple):
     relay: str
     at: float  # seconds since the epoch, UTC
     note: str = ""  # why, where no answer says so: a render error
+
+    @property
+    def broken_off(self) -> bool:
+        """Whether the connection ended before the dot, and not because of us: it was idle for long, or worse."""
+        return self.event is Event.MISS and self.answer is not None and judge(self.answer).about is About.TIME

@@ -330,6 +330,10 @@ class Fence:
         self._missed.setdefault(delivery, set()).add(relay)
         return self._elsewhere(delivery)
 
+    def hopeless(self, delivery: int) -> bool:
+        """Whether every relay that there is has broken it off."""
+        return self._missed.get(delivery, set()) >= self._flows.relays.keys()
+
     def _left_to_others(self, delivery: int, relay: str) -> bool:
         return relay in self._missed.get(delivery, ()) and self._elsewhere(delivery)
 

@@ -47,6 +47,8 @@ LOOK = 1.0
 LOT = 100
 # how soon one of the connections should be free (seconds)
 SOON = 0.02
+# codes of who was put off because the connection ended: without a word, or with one
+BROKEN = (0, 421)
 
 
 @dataclass(slots=True)
@@ -87,6 +89,16 @@ class Hands:
         return self.night is not None and quiet.over(self.night, self.clock()) is not None
 
 
+@dataclass(slots=True)
+class Cut:
+    """A delivery that a relay broke off before its dot, twice, and how many others it had taken by then."""
+
+    hold: Hold
+    relay: str
+    taken: int
+    again: bool = False  # drawn once more since
+
+
 class Round:
     """One time through: every delivery that waits is tried once. Made anew for each round."""
 
@@ -118,6 +130,8 @@ class Round:
         )
         self._untried: list[tuple[Hold, int]] = []  # claimed in vain: to be drawn again
         self._astray: dict[int, Hold] = {}  # a relay broke off: through another one, when nothing else waits
+        self._cut: dict[int, Cut] = {}  # the last relay broke off too
+        self._taken: Counter[str] = Counter()  # messages, by relay
         self._presses: dict[int, Press] = {}
         self._dues: dict[int, int] = {}  # of what was put off, until that is written
         self._alarm = Alarm(hands.config.safety.stop_rejected, hands.config.safety.stop_of_at_least)
@@ -214,7 +228,9 @@ class Round:
                 self._untried += [(hold, delivery) for delivery, hold in self._astray.items()]
                 self._astray.clear()
             elif found is None and self._fence.empty:
-                return
+                if not (once_more := self._broken_off()):
+                    return
+                self._untried += once_more
             else:
                 # until then, or not over yet: what a dying relay does not try goes through another one
                 await self._rest(None if found is None or math.isinf(found) else found - now)
@@ -232,6 +248,16 @@ class Round:
         finally:
             if timer is not None:
                 timer.cancel()
+
+    def _broken_off(self) -> list[tuple[Hold, int]]:
+        """Who was broken off by a relay that took others since: once more, and it is known what is to blame."""
+        found = [(each.hold, delivery) for delivery, each in self._cut.items() if self._others_since(each)]
+        for _, delivery in found:
+            self._cut[delivery].again = True
+        return found
+
+    def _others_since(self, cut: Cut) -> bool:
+        return not cut.again and self._taken[cut.relay] > cut.taken
 
     def _take_back(self) -> None:
         """What was claimed and not tried is pending again, and is drawn again."""
@@ -316,18 +342,40 @@ class Round:
         self._offered.discard(row.delivery)
         await self._journal.hand(self._fence.tickets[row.delivery].slip)
 
-    def note(self, row: Consignment, outcome: Outcome) -> None:
+    def note(self, row: Consignment, outcome: Outcome) -> Outcome:
         relay, domain = outcome.relay, row.subscriber.address.rpartition("@")[2]
         if outcome.event is Event.ACCEPT:
+            self._taken[relay] += 1
             if self._flows.slowed:
                 destination = self._fence.tickets[row.delivery].hold.destination
                 self._flows.accepted(relay, destination, self._hands.clock())
             stop = self._alarm.accepted(row.mailing, relay, domain)
         else:
-            stop = self._weigh(self._fence.tickets[row.delivery], outcome, domain)
+            ticket = self._fence.tickets[row.delivery]
+            if outcome.broken_off and not ticket.owed:
+                outcome = self._missed(ticket, outcome)
+            stop = self._weigh(ticket, outcome, domain)
         self._settle(outcome)
         if stop is not None:
             self._obey(row.mailing, stop, outcome)
+        return outcome
+
+    def _missed(self, ticket: Ticket, outcome: Outcome) -> Outcome:
+        """A relay broke off, twice: through another one, or in the end once more. The same outcome, or put off.
+
+        A message that always ends the connection, while others go, is no fault of the relay's: tried as often as any
+        other it would wait for ever, and its mailing with it.
+        """
+        slip, hold, relay = ticket.slip, ticket.hold, outcome.relay
+        if self._fence.missed(slip.id, relay):
+            self._astray[slip.id] = hold
+            return outcome
+        if self._fence.hopeless(slip.id):
+            cut = self._cut.setdefault(slip.id, Cut(hold, relay, self._taken[relay]))
+            if cut.again or (slip.attempts and any(code in BROKEN for _, code, _ in self._ledger.deferrals(slip.id))):
+                return outcome._replace(event=Event.DEFER)
+        self._lots.tried.add(slip.id)
+        return outcome
 
     def _weigh(self, ticket: Ticket, outcome: Outcome, domain: str) -> Stop | None:
         """What it means that a message was not taken: for its own next time, for a pace, for the whole mailing."""
@@ -341,11 +389,6 @@ class Round:
         elif outcome.event is Event.DEFER:
             wait = self._backoff.next(len(self._fence.tries(slip)) + 1, self._hands.dice)
             self._dues[slip.id] = int(outcome.at + wait)
-        elif outcome.event is Event.MISS and about is About.TIME and not ticket.owed:
-            if self._fence.missed(slip.id, outcome.relay):
-                self._astray[slip.id] = hold
-            else:
-                self._lots.tried.add(slip.id)
         again = slip.attempts > 0 and outcome.event is Event.REJECT and self._ledger.refused(slip.id)
         return self._alarm.heard(hold.mailing, outcome, domain, again=again)
 
