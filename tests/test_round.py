@@ -646,3 +646,21 @@ async def test_who_was_put_off_by_one_relay_goes_through_another_that_came_later
         await shop.work(shop.turn(clock=lambda: now + 500), number)
         assert well.addresses() == ["p1@example.org"]
         assert shop.tally(number) == {"accepted": 2}
+
+
+@pytest.mark.parametrize("second_try", [True, False], ids=["for a second try", "for the next of a lot"])
+async def test_whoever_only_connects_does_not_hold_up_the_end(second_try: bool, shop: Shop) -> None:
+    hangs = Rule("connect", then="hang", tries=(2,))
+    with running(hangs, *([Rule("rcpt", then="close")] if second_try else [])) as lab:
+        relay = RELAY.format(name="main", port=lab.port, limits="[]", connections=1)
+        shop.relays(more=relay + ("" if second_try else "messages_per_connection = 1\n"))
+        number = shop.mailing(3)
+        turn = shop.turn()
+        working = asyncio.ensure_future(turn.work([number]))
+        await until(lambda: len(lab.sessions) == 2)
+        await asyncio.sleep(0.05)
+        assert not working.done()
+        turn.stop()
+        async with asyncio.timeout(2):
+            await working
+        assert shop.tally(number) == ({"pending": 3} if second_try else {"accepted": 1, "pending": 2})

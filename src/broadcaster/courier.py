@@ -42,8 +42,8 @@ class Desk(Protocol):
     def offer(self, row: Consignment) -> None:
         """Its MAIL is written in this moment."""
 
-    async def again(self, row: Consignment) -> bool:
-        """Wait for the turn of a second try. No: there is to be none."""
+    async def again(self, row: Consignment, transport: Transport) -> bool:
+        """Wait for the turn of a second try, and for a connection. No: there is to be none."""
 
     async def hand(self, row: Consignment) -> None:
         """Write down that the next bytes end in the dot. Returns when that is written."""
@@ -62,7 +62,7 @@ class Courier:
     async def __call__(self, row: Consignment, transport: Transport, relay: str, /) -> Outcome:
         """Try a row once; a miss before the dot once more, on a fresh connection."""
         outcome = await self._try(row, transport, relay)
-        if outcome.broken_off and await self.desk.again(row):
+        if outcome.broken_off and await self.desk.again(row, transport):
             outcome = await self._try(row, transport, relay)
         return self.desk.note(row, outcome)
 

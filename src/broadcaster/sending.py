@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from broadcaster.press import Press
     from broadcaster.roster import Roster
     from broadcaster.sealing import Sealing
+    from broadcaster.transports import Transport
 
 # how often somebody looks whether anything is to be sent any more (seconds)
 GLANCE = 0.25
@@ -137,6 +138,7 @@ class Round:
         self._alarm = Alarm(hands.config.safety.stop_rejected, hands.config.safety.stop_of_at_least)
         self._engine: Engine[Consignment] | None = None
         self.last: Sequence[int] | None = None  # the mailings that were being sent when it was drawn last
+        self._opening: set[asyncio.Future[Answer | None]] = set()  # connections for second tries
         self._offered: set[int] = set()  # offered, and neither handed nor settled: their marks are coming
         self._journal: Journal[Slip] = Journal(self._write, lambda: len(self._offered))
 
@@ -169,8 +171,10 @@ class Round:
         return Courier(self, self._hands.clock)
 
     def stop(self) -> None:
-        """Draw no more lots."""
+        """Draw no more lots, and connect for no second try."""
         self._fence.closed = True
+        for opening in self._opening:
+            opening.cancel()
 
     def _left_out(self, event: Event, number: int) -> None:
         self.watch.outcomes[event] += number
@@ -196,9 +200,11 @@ class Round:
                     if not self._running():
                         # who resumes one while the wires end is not heard in this round any more
                         self.last = ()
+                        self.stop()
                         engine.stop()
         except Exception as error:  # raised when the others have ended
             self._journal.failure = self._journal.failure or error
+            self.stop()
             engine.stop()
 
     def _close_late(self, now: float) -> bool:
@@ -335,8 +341,17 @@ class Round:
         self._offered.add(row.delivery)
         self._fence.writing(row.delivery)
 
-    async def again(self, row: Consignment) -> bool:
-        return await self._fence.again(row.delivery)
+    async def again(self, row: Consignment, transport: Transport) -> bool:
+        if not await self._fence.again(row.delivery):
+            return False
+        opening = asyncio.ensure_future(transport.open())
+        self._opening.add(opening)
+        try:
+            await asyncio.wait((opening,))
+        finally:
+            self._opening.discard(opening)
+            opening.cancel()
+        return not opening.cancelled() and opening.result() is None
 
     async def hand(self, row: Consignment) -> None:
         self._offered.discard(row.delivery)

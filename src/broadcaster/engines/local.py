@@ -291,14 +291,18 @@ class _Relay(Generic[R]):
     async def _carry(self, claim: Claim[R], transport: Transport) -> None:
         """Try the rows of a claim; those that are not reached are missed."""
         engine, name, rows, outbox = self._engine, self.way.name, claim.rows, self._outbox
-        tried, begun = 0, _monotonic()
+        tried, begun, task = 0, _monotonic(), _this_task()
         self._busy += 1
-        engine.free.discard(_this_task())
+        engine.free.discard(task)
         try:
             for row in rows:
                 if engine.stopping or name in engine.down:
                     return
-                if (trouble := await transport.open()) is not None:
+                # who connects has nothing of it on a wire
+                engine.free.add(task)
+                trouble = await transport.open()
+                engine.free.discard(task)
+                if trouble is not None:
                     self._failed(trouble, opening=True)
                     return
                 while seconds := claim.wait(tried):
@@ -315,7 +319,7 @@ class _Relay(Generic[R]):
                     await outbox.room()
         finally:
             self._busy -= 1
-            engine.free.add(_this_task())
+            engine.free.add(task)
             if tried:
                 each = (_monotonic() - begun) / tried
                 self._each = 0.7 * self._each + 0.3 * each if self._each else each
