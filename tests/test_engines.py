@@ -166,6 +166,16 @@ async def test_a_relay_that_refuses_us_is_left_alone_at_once(at: str, reply: str
         assert len(lab.sessions) == 1
 
 
+async def test_one_connection_finds_out_whether_a_relay_talks_to_us_before_others_are_made() -> None:
+    with running(Rule("connect", reply="554 5.7.1 go away", delay=0.1)) as lab:
+        await everything(local(way(lab.port, connections=5)), cut(range(100)), Fence())
+        # five refusals of one password look like an attack, and end in a ban
+        assert len(lab.sessions) == 1
+    with running(Rule("connect", delay=0.1, tries=(1,))) as lab:
+        await everything(local(way(lab.port, connections=5)), cut(range(1000), size=1), Fence())
+        assert lab.peak == 5
+
+
 async def test_three_silences_after_the_dot_are_enough() -> None:
     with running(Rule("dot", then="close")) as lab:
         engine, fence = local(way(lab.port, connections=1)), Fence()

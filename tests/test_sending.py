@@ -171,12 +171,13 @@ def test_no_relay_no_harm(june: Place) -> None:
 
 def test_a_wrong_password_stops_at_once_and_is_not_repeated(june: Place) -> None:
     with running(users={"news": "right"}) as lab:
-        june.configure(lab.port, 1, 'user = "news"\npassword_env = "RELAY_PASSWORD"\n')
-        people(june, 3)
+        june.configure(lab.port, 5, 'user = "news"\npassword_env = "RELAY_PASSWORD"\n')
+        people(june, 300)
         done = june.run("send", "june", "--list", "news", "--yes", status=69, RELAY_PASSWORD="canary-4711")
+        assert [session.verbs for session in lab.sessions] == [["EHLO", "AUTH"]]
         assert "535" in done.err
         assert "canary-4711" not in done.err + done.out
-        assert june.run("send", "1", "--yes", "--json", RELAY_PASSWORD="right").json["accepted"] == 3
+        assert june.run("send", "1", "--yes", "--json", RELAY_PASSWORD="right").json["accepted"] == 300
 
 
 def test_a_pause_is_heard_within_a_second_and_nobody_is_mailed_twice(june: Place) -> None:

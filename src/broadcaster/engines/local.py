@@ -155,7 +155,8 @@ class _Relay(Generic[R]):
         self._source = source
         self._outbox = outbox
         self._start = start
-        self._window = Window(way.connections)
+        self._window = Window(way.connections, initial=1)
+        self._proven = False  # it talks to us: what one connection finds out, five need not
         self._busy = 0
         self._row_of_failures = 0
         self._silences = 0
@@ -178,6 +179,8 @@ class _Relay(Generic[R]):
                 stands = trouble is None
                 if trouble is not None:
                     self._failed(trouble, opening=True)
+                elif not self._proven:
+                    self._prove()
                 elif (lot := self._take()) is not None:
                     await self._try(lot, transport)
         except Exception as error:
@@ -223,6 +226,13 @@ class _Relay(Generic[R]):
             finally:
                 self._source.want(-wants)
                 self._idle -= idle
+
+    def _prove(self) -> None:
+        """The first connection stands: now the others, unless it was alone because the relay had failed before."""
+        self._proven = True
+        if not self._cooling:
+            self._window = Window(self.way.connections)
+            self._source.ring()
 
     # whose turn it is
 
