@@ -17,6 +17,7 @@ from broadcaster import broadcast
 from broadcaster import mailing as m
 from broadcaster.address import Address
 from broadcaster.cli.house import House
+from broadcaster.counting import Counting
 from broadcaster.courier import Consignment, Courier
 from broadcaster.delivery import Answer, Envelope, Event, Outcome, State
 from broadcaster.engines.local import LocalEngine, Way
@@ -612,6 +613,8 @@ async def test_who_is_broken_off_each_time_while_others_go_is_put_off_and_in_the
         assert shop.tally(number) == {"accepted": 2, "deferred": 1}
         # twice as it came, and twice when the others had gone
         assert sum(session.verbs.count("MAIL") for session in lab.sessions) == 2 + 4
+        put_off = Counting(shop.house.db).put_off(shop.house.ledger.mailing(number))
+        assert [(each.number, each.waiting, each.reason) for each in put_off] == [(1, 1, "broken_off")]
         due = shop.house.ledger.next_ripe(number)
         assert due is not None
         assert now + 200 < due < now + 400

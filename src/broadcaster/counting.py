@@ -95,9 +95,11 @@ class Counting:
         for first, last in self._pieces(of):
             for row in self._conn.execute(
                 "select count(*), sum(d.state = 3 and a.number ="
-                " (select max(number) from attempt where delivery = a.delivery)), a.code, a.status, a.reply, null, ''"
+                " (select max(number) from attempt where delivery = a.delivery)), a.code, a.status, a.reply, null,"
+                # no relay stands beside what only a log tells of
+                " iif(a.code = 0 and a.relay <> '', 'broken_off', '')"
                 " from attempt a join delivery d on d.id = a.delivery where a.delivery between ? and ? and a.state = 3"
-                " group by a.code, a.status, a.reply",
+                " group by a.code, a.status, a.reply, 7",
                 (first, last),
             ):
                 yield Answered(*row)

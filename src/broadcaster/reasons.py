@@ -81,6 +81,11 @@ REASONS: Final[dict[str, Reason]] = {
     # time and the way
     "greylisted": Reason(Kind.SOFT, "they want to see it tried again", _WAIT),
     "network": Reason(Kind.SOFT, "their server could not be reached", _WAIT),
+    "broken_off": Reason(
+        Kind.SOFT,
+        "the relay ended the connection at this message, each time",
+        "ask whoever runs the relay, or a firewall on the way to it",
+    ),
     "expired": Reason(Kind.SOFT, "the relay tried for days, and gave up", _WAIT),
     "loop": Reason(Kind.SOFT, "the message went in circles", "tell their postmaster, if the person is known"),
     "system": Reason(Kind.SOFT, "something is broken there", _WAIT),
