@@ -116,20 +116,14 @@ def send(
             raise click.UsageError(
                 "a mailing's number takes no --list, --exclude, --where, --at, --force or --again: it is frozen"
             )
-        of = _numbered(house, int(statement), yes=yes, dry_run=dry_run)
+        of: Mailing | dict[str, Any] = _numbered(house, int(statement), yes=yes, dry_run=dry_run)
     else:
         asked = Asked(statement, lists, exclude, where, at, expires)
-        made = _found_or_made(house, asked, force=force, again=again, yes=yes, dry_run=dry_run)
-        if isinstance(made, dict):
-            if as_json:
-                dump(made)
-            return
-        of = made
-    if dry_run:
-        if as_json:
-            dump(of.figures())
-        return
-    carry(house, of, wait=wait, as_json=as_json)
+        of = _found_or_made(house, asked, force=force, again=again, yes=yes, dry_run=dry_run)
+    if not isinstance(of, dict) and not dry_run:
+        carry(house, of, wait=wait, as_json=as_json)
+    elif as_json:
+        dump(of if isinstance(of, dict) else of.figures())
 
 
 def _numbered(house: House, number: int, *, yes: bool, dry_run: bool) -> Mailing:
