@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -141,7 +142,43 @@ async def test_a_claim_that_the_disk_does_not_keep_is_nobodys(shop: Shop, disk: 
     found = await asyncio.gather(*(gate.fence.start(gate.draw(), "main") for _ in range(3)), return_exceptions=True)
     assert all(isinstance(each, CannotWrite) for each in found)
     assert gate.fence.tickets == {}
+    assert gate.fence.empty
     assert shop.house.mark.read().stamps == ()
+
+
+async def test_a_disk_that_has_lost_something_is_not_asked_again(shop: Shop, disk: Disk) -> None:
+    shop.relays(("main", 1), limits='["100/h"]')
+    gate = Gate(shop, mailing(shop, {"small.example": 30}))
+    first = asyncio.ensure_future(gate.fence.start(gate.draw(), "main"))
+    await disk.asked()
+    later = asyncio.ensure_future(gate.fence.start(gate.draw(), "main"))
+    await asyncio.sleep(0)
+    disk.broken = True
+    disk.free.set()
+    with pytest.raises(CannotWrite):
+        await first
+    # the system tells of a lost write once: the next time it would say that all is well
+    disk.broken = False
+    assert await later is None
+    assert disk.waits == 1
+    assert gate.tally == {"pending": 20, "claimed": 10}
+    # nothing was sent, and no pace believes that it was
+    assert gate.flows.relays["main"].pace.promised == 0
+    assert gate.fence.empty
+
+
+async def test_a_claim_does_not_wait_for_what_else_is_done_beside_the_loop(shop: Shop) -> None:
+    shop.relays(("main", 1), connections=5)
+    gate = Gate(shop, mailing(shop, {"small.example": 30}))
+    loop, found = asyncio.get_running_loop(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    name = loop.run_in_executor(None, found.wait, 10)  # of a relay, whose server of names is dead
+    try:
+        async with asyncio.timeout(5):
+            assert isinstance(await gate.fence.start(gate.draw(), "main"), Claim)
+    finally:
+        found.set()
+        await name
 
 
 async def test_no_more_is_claimed_than_has_its_turn_soon_and_the_rest_is_drawn_again(shop: Shop) -> None:

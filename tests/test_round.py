@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from broadcaster import mailing as m
 from broadcaster.address import Address
 from broadcaster.cli.house import House
 from broadcaster.counting import Counting
-from broadcaster.courier import Consignment, Courier
+from broadcaster.courier import Consignment, Courier, Journal
 from broadcaster.delivery import Answer, Envelope, Event, Outcome, State
 from broadcaster.engines.local import LocalEngine, Way
 from broadcaster.errors import CannotWrite
@@ -667,3 +668,33 @@ async def test_whoever_only_connects_does_not_hold_up_the_end(second_try: bool, 
         async with asyncio.timeout(2):
             await working
         assert shop.tally(number) == ({"pending": 3} if second_try else {"accepted": 1, "pending": 2})
+
+
+async def test_whoever_is_broken_off_while_he_waits_for_the_disk_loses_no_answer(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, waits, free = shop.house.db.settle, [0], threading.Event()
+    lost = {"patience": 0.001, "linger": 60.0}  # it ends before the answer is written by itself
+    monkeypatch.setattr(Journal.__init__, "__kwdefaults__", lost)
+
+    def slow() -> None:
+        waits[0] += 1
+        assert waits[0] == 1 or free.wait(10)
+        settle()
+
+    monkeypatch.setattr(shop.house.db, "settle", slow)
+    with running() as lab:
+        shop.relays(("main", lab.port))
+        number = shop.mailing(6)
+        working = asyncio.ensure_future(shop.turn().work([number]))
+        await until(lambda: waits[0] == 2)
+        working.cancel()
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+        assert not working.done()
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        taken = len(lab.messages)
+        assert shop.tally(number) == {"accepted": taken, "pending": 6 - taken}
+        free.set()

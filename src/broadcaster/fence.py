@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Container
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -101,6 +102,7 @@ class Fence:
         self._hushed = hushed
         self._asked: list[_Asked] = []
         self._giving: asyncio.Future[None] | None = None  # those who asked before, as soon as that is on the disk
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="settle")  # the loop's own may wait for a dead name
         self._drawn = 0
         self._owed: set[int] = set()
         self._missed: dict[int, set[str]] = {}  # delivery → relays that broke off before its dot
@@ -170,8 +172,12 @@ class Fence:
     def _abandon(self, asked: _Asked) -> None:
         """Whoever asked is cut off. What was claimed for him just now is settled with all that is left in the end."""
         if asked.answer.cancelled():
-            _promise(asked.relay, -len(asked.lot.deliveries))
-            self._refuse(asked.lot, asked.to)
+            self._take_back(asked)
+
+    def _take_back(self, asked: _Asked) -> None:
+        """Whoever asked claims nothing."""
+        _promise(asked.relay, -len(asked.lot.deliveries))
+        self._refuse(asked.lot, asked.to)
 
     def _claim_all(self) -> None:
         """One transaction for all who ask. They wait for the disk; who carries a claim already does not."""
@@ -188,7 +194,7 @@ class Fence:
         try:
             with self._ledger.db.atomic():
                 for number, theirs in lots.items():
-                    if self._ledger.state(number) is not m.State.SENDING:
+                    if self.closed or self._ledger.state(number) is not m.State.SENDING:
                         refused.add(number)
                     elif rows := self._claim(number, theirs, now):
                         found.update(rows)
@@ -196,22 +202,22 @@ class Fence:
                 # inside: who writes from here on is heard before MAIL
                 version = self.version()
         except Exception as error:
-            _fail(asked, error)
+            self._fail(asked, error)
             return
         for each in asked:
             if each.lot.mailing in refused:
-                _promise(each.relay, -len(each.lot.deliveries))
-                self._refuse(each.lot, each.to)
+                self._take_back(each)
                 each.answer.set_result(None)
         asked = [each for each in asked if each.lot.mailing not in refused]
-        self._giving = asyncio.ensure_future(self._give(asked, found, stamps, version, now))
+        if asked:
+            self._giving = asyncio.ensure_future(self._give(asked, found, stamps, version, now))
 
     async def _give(
         self, asked: list[_Asked], found: dict[int, _Row], stamps: list[Stamp], version: tuple[int, int], now: float
     ) -> None:
         """Hand out what was claimed when that is on the disk, and marked. One after the other, as the marks count."""
         try:
-            await asyncio.get_running_loop().run_in_executor(None, self._ledger.db.settle)
+            await asyncio.get_running_loop().run_in_executor(self._beside, self._ledger.db.settle)
             for stamp in stamps:
                 self._mark.write(stamp)
             for each in asked:
@@ -222,15 +228,27 @@ class Fence:
                     # cut off meanwhile: they wait again
                     self._ledger.shift(each.lot.mailing, [slip.id for slip, _ in given], Event.MISS)
         except Exception as error:
-            _fail(asked, error)
+            self._fail(asked, error)
         finally:
             self._giving = None
             self._claim_all()
 
+    def _fail(self, asked: list[_Asked], error: Exception) -> None:
+        """Nothing of these goes, and nothing more: a disk that has once lost something says of it that all is well."""
+        self.closed = True
+        for each in asked:
+            if not each.answer.done():
+                self._take_back(each)
+                each.answer.set_exception(error)
+
     async def rest(self) -> None:
         """Wait for the disk, should a claim still do: nothing is written behind the back of whoever comes next."""
-        while self._giving is not None:
-            await asyncio.wait((self._giving,))
+        self.closed = True
+        try:
+            while self._giving is not None:
+                await asyncio.wait((self._giving,))
+        finally:
+            self._beside.shutdown(wait=False)
 
     def _claim(self, number: int, asked: list[_Asked], now: float) -> dict[int, _Row]:
         """Inside the transaction: who has left is suppressed, who was tried too long expires, the rest is claimed."""
@@ -371,12 +389,6 @@ class Fence:
             return []
         found = self._ledger.deferrals(slip.id)
         return [at for at, code, text in found if not too_fast(Reply(Stage.RCPT, code, text))]
-
-
-def _fail(asked: list[_Asked], error: Exception) -> None:
-    for each in asked:
-        if not each.answer.done():
-            each.answer.set_exception(error)
 
 
 def _promise(flow: Flow | None, number: int) -> None:

@@ -160,9 +160,12 @@ class Round:
                     self.watch.changed()
         finally:
             lookout.cancel()
-            await self._fence.rest()
+            # before anything is waited for: who breaks that off loses no answer
             self._journal.flush()
-            self._flows.close(self._hands.clock())
+            try:
+                await self._fence.rest()
+            finally:
+                self._flows.close(self._hands.clock())
         if self._journal.failure is not None:
             raise self._journal.failure
 
