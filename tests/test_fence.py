@@ -114,6 +114,17 @@ async def test_nobody_is_given_a_claim_before_it_is_on_the_disk_and_nobody_else_
     assert [stamp.claims for stamp in shop.house.mark.read().stamps] == [2]
 
 
+async def test_a_claim_of_several_mailings_counts_as_one_and_is_marked_for_each(shop: Shop) -> None:
+    shop.relays(("main", 1), connections=5)
+    first, second = (Gate(shop, mailing(shop, {"small.example": 20})) for _ in range(2))
+    lots = first.draw(), second.draw()
+    first.fence.drawn()
+    claims = await asyncio.gather(*(first.fence.start(lot, "main") for lot in lots))
+    assert all(isinstance(claim, Claim) for claim in claims)
+    found = shop.house.mark.read().stamps
+    assert [(stamp.mailing, stamp.delivery, stamp.claims) for stamp in found] == [(1, 10, 1), (2, 30, 1)]
+
+
 async def test_who_is_cut_off_while_the_disk_is_waited_for_leaves_a_lot_that_waits_again(
     shop: Shop, disk: Disk
 ) -> None:

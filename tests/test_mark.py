@@ -147,7 +147,7 @@ def test_a_claim_costs_one_record_and_the_file_is_never_ahead_of_its_own_databas
             " rehearsal, created, who, changed) values (3, 'june', 2, '', '', '', '', 9, 1, 9, 0, 1, '', 1)"
         )
     for lot in (4, 9, 2):
-        stamp = mark.count(3, lot, 1000)
+        (stamp,) = mark.count({3: lot}, 1000)
         assert not mark.unheard(mark.read().stamps)
         mark.write(stamp)
         assert not mark.unheard(mark.read().stamps)
@@ -349,7 +349,7 @@ def claim(place: Place, number: int, lot: int) -> None:
         house.db.conn.execute("update mailing set state = 2 where id = ?", (number,))
         found = house.ledger.pending(house.ledger.mailing(number), 0, lot)
         house.ledger.shift(number, found, Event.CLAIM)
-        stamp = house.mark.count(number, found[-1], house.now)
+        (stamp,) = house.mark.count({number: found[-1]}, house.now)
         for event in (Event.HAND, Event.ACCEPT):
             house.ledger.shift(number, found, event)
     with opened(place) as house:
@@ -397,11 +397,14 @@ def test_whichever_copy_is_put_back_and_however_often_it_is_found_out(two: Place
     assert taken(two).restored == {1: 1}
 
 
-def test_a_branch_of_somebody_who_was_killed_is_older_than_what_the_other_branch_sent(two: Place) -> None:
+@pytest.mark.parametrize("claimed", [{1: 9}, {1: 9, 2: 12}], ids=["of one mailing", "of two at once"])
+def test_a_branch_of_somebody_who_was_killed_is_older_than_what_the_other_branch_sent(
+    claimed: dict[int, int], two: Place
+) -> None:
     old = copied(two, "old.db")
     claim(two, 1, 5)
     with opened(two) as house, house.db.atomic():
-        house.mark.count(1, 9, house.now)  # and killed: the file never heard of it
+        house.mark.count(claimed, house.now)  # and killed: the file never heard of it
     killed = copied(two, "killed.db")
     put_back(two, old)
     taken(two)
@@ -413,7 +416,7 @@ def test_a_branch_of_somebody_who_was_killed_is_older_than_what_the_other_branch
 def test_killed_between_a_claim_and_its_record_is_no_alarm(two: Place) -> None:
     claim(two, 1, 5)
     with opened(two) as house, house.db.atomic():
-        house.mark.count(1, 9, house.now)
+        house.mark.count({1: 9}, house.now)
     assert taken(two).restored == {}
 
 
@@ -458,7 +461,7 @@ class Branches(RuleBasedStateMachine):
                 return
             with house.db.atomic():
                 house.ledger.shift(number, found, Event.CLAIM)
-                stamp = house.mark.count(number, found[-1], house.now)
+                (stamp,) = house.mark.count({number: found[-1]}, house.now)
             if killed == "before the mark":
                 return
             house.mark.write(stamp)

@@ -40,7 +40,7 @@ def doubted(tmp_path: Path) -> Place:
             house.db.conn.execute(f"update subscriber set {column} = 'p' || id || '@example.org'")
         found = house.ledger.pending(of, 0, 8)
         house.ledger.shift(of.id, found, Event.CLAIM)
-        house.mark.count(of.id, found[-1], house.now)
+        house.mark.count({of.id: found[-1]}, house.now)
         house.ledger.shift(of.id, found, Event.HAND)
         house.ledger.recover(house.now, rebooted=False)
     return place

@@ -190,7 +190,7 @@ class Fence:
             lots.setdefault(each.lot.mailing, []).append(each)
         found: dict[int, _Row] = {}
         refused: set[int] = set()
-        stamps: list[Stamp] = []
+        highest: dict[int, int] = {}
         try:
             with self._ledger.db.atomic():
                 for number, theirs in lots.items():
@@ -198,7 +198,8 @@ class Fence:
                         refused.add(number)
                     elif rows := self._claim(number, theirs, now):
                         found.update(rows)
-                        stamps.append(self._mark.count(number, max(rows), int(now)))
+                        highest[number] = max(rows)
+                stamps = self._mark.count(highest, int(now))
                 # inside: who writes from here on is heard before MAIL
                 version = self.version()
         except Exception as error:

@@ -7,9 +7,10 @@ its power meanwhile. One record for each mailing, at a place of its own: a claim
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -53,20 +54,29 @@ class Mark:
 
     # the row: what this database knows
 
-    def count(self, number: int, delivery: int, now: int) -> Stamp:
-        """Count a claim, in its transaction. `delivery`: the highest of the lot. To be written when that is over."""
+    def count(self, highest: Mapping[int, int], now: int) -> list[Stamp]:
+        """Count a claim, in its transaction. `highest`: mailing → the highest delivery of its lots. To be written when
+        that is over.
+
+        As one, however many mailings are in it: whoever is killed before it is written leaves the file one behind.
+        """
+        if not highest:
+            return []
         with self._db.atomic() as conn:
             conn.execute("update mark set claims = claims + 1")
-            conn.execute(
-                "update mailing set claimed = max(claimed, ?), claimed_at = ? where id = ?", (delivery, now, number)
+            conn.executemany(
+                "update mailing set claimed = max(claimed, ?), claimed_at = ? where id = ?",
+                [(delivery, now, number) for number, delivery in highest.items()],
             )
-            row = conn.execute(
-                "select mark.id, claims, claimed, claimed_at, rehearsal, statement from mark, mailing"
-                " where mailing.id = ?",
-                (number,),
-            ).fetchone()
-        database, claims, claimed, at, rehearsal, statement = row
-        return Stamp(database, claims, number, claimed, at, bool(rehearsal), fingerprint(statement))
+            rows = conn.execute(
+                "select mark.id, claims, mailing.id, claimed, claimed_at, rehearsal, statement from mark, mailing"
+                " where mailing.id in (select value from json_each(?))",
+                (json.dumps(list(highest)),),
+            ).fetchall()
+        return [
+            Stamp(database, claims, number, claimed, at, bool(rehearsal), fingerprint(statement))
+            for database, claims, number, claimed, at, rehearsal, statement in rows
+        ]
 
     def unheard(self, stamps: Sequence[Stamp]) -> list[Stamp]:
         """Those of later claims than this database knows of: it was restored from before them."""
