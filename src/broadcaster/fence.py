@@ -60,6 +60,7 @@ class Ticket:
     turn: float = 0.0  # when it was, where there is a pace to keep (epoch seconds)
     written: bool = False  # a MAIL in that turn
     owed: bool = False  # a second try
+    shut: bool = False  # there was no connection for a second try
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,7 +21,7 @@ from broadcaster import quiet
 from broadcaster.alarm import Alarm, Refused, Stop
 from broadcaster.broadcast import begun, close_late
 from broadcaster.courier import Consignment, Courier, Journal
-from broadcaster.delivery import About, Answer, Envelope, Event, Outcome, Reply, State, judge
+from broadcaster.delivery import About, Answer, Envelope, Event, Outcome, Reply, Silence, State, judge, told
 from broadcaster.engines import Engine, Lot
 from broadcaster.fence import Fence, Hold, Ticket
 from broadcaster.flows import Flows
@@ -48,8 +48,6 @@ LOOK = 1.0
 LOT = 100
 # how soon one of the connections should be free (seconds)
 SOON = 0.02
-# codes of who was put off because the connection ended: without a word, or with one
-BROKEN = (0, 421)
 
 
 @dataclass(slots=True)
@@ -90,16 +88,6 @@ class Hands:
         return self.night is not None and quiet.over(self.night, self.clock()) is not None
 
 
-@dataclass(slots=True)
-class Cut:
-    """A delivery that a relay broke off before its dot, twice, and how many others it had taken by then."""
-
-    hold: Hold
-    relay: str
-    taken: int
-    again: bool = False  # drawn once more since
-
-
 class Round:
     """One time through: every delivery that waits is tried once. Made anew for each round."""
 
@@ -131,8 +119,9 @@ class Round:
         )
         self._untried: list[tuple[Hold, int]] = []  # claimed in vain: to be drawn again
         self._astray: dict[int, Hold] = {}  # a relay broke off: through another one, when nothing else waits
-        self._cut: dict[int, Cut] = {}  # the last relay broke off too
-        self._taken: Counter[str] = Counter()  # messages, by relay
+        self._cut: dict[int, Hold] = {}  # the last relay broke off too: once more, when nobody else waits
+        self._cut_again: set[int] = set()  # of them those that were drawn once more
+        self._taken = False  # somebody's message was taken
         self._presses: dict[int, Press] = {}
         self._dues: dict[int, int] = {}  # of what was put off, until that is written
         self._alarm = Alarm(hands.config.safety.stop_rejected, hands.config.safety.stop_of_at_least)
@@ -259,14 +248,14 @@ class Round:
                 timer.cancel()
 
     def _broken_off(self) -> list[tuple[Hold, int]]:
-        """Who was broken off by a relay that took others since: once more, and it is known what is to blame."""
-        found = [(each.hold, delivery) for delivery, each in self._cut.items() if self._others_since(each)]
-        for _, delivery in found:
-            self._cut[delivery].again = True
+        """Whom every relay broke off, though others were taken: once more, and it is known what is to blame."""
+        if not self._taken:
+            return []
+        found = [(hold, delivery) for delivery, hold in self._cut.items()]
+        self._cut_again.update(self._cut)
+        self._lots.tried.difference_update(self._cut)
+        self._cut.clear()
         return found
-
-    def _others_since(self, cut: Cut) -> bool:
-        return not cut.again and self._taken[cut.relay] > cut.taken
 
     def _take_back(self) -> None:
         """What was claimed and not tried is pending again, and is drawn again."""
@@ -354,7 +343,9 @@ class Round:
         finally:
             self._opening.discard(opening)
             opening.cancel()
-        return not opening.cancelled() and opening.result() is None
+        stands = not opening.cancelled() and opening.result() is None
+        self._fence.tickets[row.delivery].shut = not stands
+        return stands
 
     async def hand(self, row: Consignment) -> None:
         self._offered.discard(row.delivery)
@@ -363,7 +354,7 @@ class Round:
     def note(self, row: Consignment, outcome: Outcome) -> Outcome:
         relay, domain = outcome.relay, row.subscriber.address.rpartition("@")[2]
         if outcome.event is Event.ACCEPT:
-            self._taken[relay] += 1
+            self._taken = True
             if self._flows.slowed:
                 destination = self._fence.tickets[row.delivery].hold.destination
                 self._flows.accepted(relay, destination, self._hands.clock())
@@ -381,19 +372,26 @@ class Round:
     def _missed(self, ticket: Ticket, outcome: Outcome) -> Outcome:
         """A relay broke off, twice: through another one, or in the end once more. The same outcome, or put off.
 
-        A message that always ends the connection, while others go, is no fault of the relay's: tried as often as any
-        other it would wait for ever, and its mailing with it.
+        A message that always ends the connection, where others went, is no fault of the relay's: tried as often as any
+        other it would wait for ever, and its mailing with it. A relay that takes nobody any more is soon left alone,
+        and then nobody is tried once more.
         """
         slip, hold, relay = ticket.slip, ticket.hold, outcome.relay
         if self._fence.missed(slip.id, relay):
             self._astray[slip.id] = hold
             return outcome
-        if self._fence.hopeless(slip.id):
-            cut = self._cut.setdefault(slip.id, Cut(hold, relay, self._taken[relay]))
-            if cut.again or (slip.attempts and any(code in BROKEN for _, code, _ in self._ledger.deferrals(slip.id))):
-                return outcome._replace(event=Event.DEFER)
+        if self._fence.hopeless(slip.id) and not ticket.shut:
+            if slip.id in self._cut_again or self._put_off_for_that(slip):
+                # as a silence, whatever was said last: a code would be taken for a word about the person
+                why = "" if outcome.answer is None else told(outcome.answer)
+                return outcome._replace(event=Event.DEFER, answer=Silence(after_dot=False, why=why))
+            self._cut[slip.id] = hold
         self._lots.tried.add(slip.id)
         return outcome
+
+    def _put_off_for_that(self, slip: Slip) -> bool:
+        """Whether it was broken off again and again before."""
+        return slip.attempts > 0 and any(not code for _, code, _ in self._ledger.deferrals(slip.id))
 
     def _weigh(self, ticket: Ticket, outcome: Outcome, domain: str) -> Stop | None:
         """What it means that a message was not taken: for its own next time, for a pace, for the whole mailing."""

@@ -341,6 +341,8 @@ class _Relay(Generic[R]):
         answer = outcome.answer
         if answer is None:
             return
+        if outcome.event is Event.DEFER and judge(answer).event is Event.MISS:
+            return  # broken off again and again, as no other: that says nothing of the relay
         if isinstance(answer, Silence):
             if answer.after_dot:
                 self._silences += 1
