@@ -68,23 +68,23 @@ class _Selector(selectors.DefaultSelector):
 class Loop(asyncio.SelectorEventLoop):
     """An event loop on such a clock."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, over: Callable[[], None]) -> None:
+        """`over` is told of what was done beside the loop, each time."""
         selector = _Selector()
         selector.clock = clock
         self._pretended = clock
+        self._over = over
         super().__init__(selector)
 
     def time(self) -> float:
         return self._pretended.passed
 
-    def run_in_executor(self, _: Any, work: Callable[..., Any], *words: Any) -> Any:  # type: ignore[override]
-        """Now: no thread knows of our clock."""
-        done = self.create_future()
-        try:
-            done.set_result(work(*words))
-        except Exception as error:
-            done.set_exception(error)
-        return done
+    async def run_in_executor(self, _: Any, work: Callable[..., Any], *words: Any) -> Any:  # type: ignore[override]
+        """No thread knows of our clock: it is done at once, and over when the others have gone on for a while."""
+        result = work(*words)
+        await asyncio.sleep(LATENCY / 2)
+        self._over()
+        return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +220,7 @@ class Life:
         self.plans: dict[int, Callable[[], None]] = {}
         self.disk: Callable[[str], None] = lambda sql: None  # may raise what SQLite would, before each statement
         self.on_disk = 0  # bytes of the WAL that a power cut leaves
+        self._on_its_way = 0  # of them that somebody waits for
         self._image = root / "image"
 
     def step(self, what: str, *, busy: bool = False) -> None:
@@ -271,7 +272,7 @@ class Life:
         if self.dead:
             shutil.rmtree(self._folder)
             self._image.rename(self._folder)
-            self.on_disk = self._log.stat().st_size if self._log.exists() else 0
+            self.on_disk = self._on_its_way = self._log.stat().st_size if self._log.exists() else 0
             self.dead = False
         self.plans.clear()
         self.meetings, self.end, self.fuse, self.power = 0, NEVER, NEVER, None
@@ -304,7 +305,7 @@ class Life:
             yield
 
     def _looped(self, work: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=lambda: Loop(self.clock)) as runner:
+        with asyncio.Runner(loop_factory=lambda: Loop(self.clock, self._reached)) as runner:
             runner.run(work)
 
     def _write_out(self, _: int) -> None:
@@ -314,13 +315,17 @@ class Life:
             self.disk("fdatasync")
         except sqlite3.OperationalError as error:
             raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
-        self.on_disk = self._log.stat().st_size
+        self._on_its_way = self._log.stat().st_size
+
+    def _reached(self) -> None:
+        """What was committed when somebody began to wait for the disk is on it; not what was committed since."""
+        self.on_disk = max(self.on_disk, self._on_its_way)
         self.step("on the disk")
 
     def _connect(self, *words: Any, **more: Any) -> sqlite3.Connection:
         life = self
         if not self._log.exists():
-            self.on_disk = 0
+            self.on_disk = self._on_its_way = 0
 
         class Mortal(sqlite3.Connection):
             """Each statement is a step; each commit that is to be on the disk is."""
