@@ -176,6 +176,18 @@ async def test_one_connection_finds_out_whether_a_relay_talks_to_us_before_other
         assert lab.peak == 5
 
 
+@pytest.mark.parametrize(("event", "dead"), [(Event.MISS, True), (Event.DEFER, False)])
+async def test_who_is_known_to_end_every_connection_is_no_sign_of_a_dead_relay(event: Event, dead: bool) -> None:
+    async def broken_off(row: Parcel, transport: Transport, relay: str) -> Outcome:
+        return Outcome(row.delivery, event, Silence(after_dot=False, why="closed"), relay, 0.0)
+
+    with running() as lab:
+        engine = LocalEngine([way(lab.port, connections=1)], broken_off, nap=0.01)
+        outcomes = await everything(engine, cut(range(20), size=1), Fence())
+        assert set(engine.down) == ({"main"} if dead else set())
+        assert len(outcomes) == (3 if dead else 20)
+
+
 async def test_three_silences_after_the_dot_are_enough() -> None:
     with running(Rule("dot", then="close")) as lab:
         engine, fence = local(way(lab.port, connections=1)), Fence()

@@ -342,7 +342,9 @@ class _Relay(Generic[R]):
         if answer is None:
             return
         if outcome.event is Event.DEFER and judge(answer).event is Event.MISS:
-            return  # broken off again and again, as no other: that says nothing of the relay
+            # broken off again and again, as no other: that is no sign of a dead relay, which may rest all the same
+            self._until = max(self._until, _monotonic() + self._engine.nap)
+            return
         if isinstance(answer, Silence):
             if answer.after_dot:
                 self._silences += 1
