@@ -631,6 +631,30 @@ async def test_who_is_broken_off_each_time_though_others_go_is_put_off_and_in_th
         assert shop.house.ledger.mailing(number).state is m.State.FINISHED
 
 
+async def test_who_was_not_tried_once_more_because_we_stopped_is_known_by_those_who_went_before(shop: Shop) -> None:
+    slow = Rule("dot", delay=0.3, address="p2@example.org")
+    with running(Rule("rcpt", then="close", address="p1@example.org"), slow) as lab:
+        shop.relays(("main", lab.port))
+        number = shop.mailing(2)
+        turn = shop.turn()
+        working = asyncio.ensure_future(turn.work([number]))
+        await until(lambda: asked(lab, "p2@example.org") == 1)
+        turn.stop()
+        await working
+        assert shop.tally(number) == {"accepted": 1, "pending": 1}
+        await shop.work(shop.turn(), number)
+        assert shop.tally(number) == {"accepted": 1, "deferred": 1}
+
+
+async def test_a_mailing_of_which_nobody_was_taken_is_nobodys_fault(shop: Shop) -> None:
+    with running(Rule("rcpt", then="close", address="p1@example.org")) as lab:
+        shop.relays(("main", lab.port))
+        number = shop.mailing(1)
+        for _ in range(2):
+            await shop.work(shop.turn(), number)
+        assert shop.tally(number) == {"pending": 1}
+
+
 async def test_any_number_that_is_broken_off_each_time_takes_no_relay_from_the_others(shop: Shop) -> None:
     ill = {7 * n for n in range(1, 9)}
     with running(*(Rule("rcpt", then="close", address=f"p{n}@example.org") for n in ill)) as lab:

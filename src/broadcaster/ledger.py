@@ -267,6 +267,11 @@ class Ledger:
         sql = "select 1 from attempt where delivery = ? and state = 5"
         return self._conn.execute(sql, (delivery,)).fetchone() is not None
 
+    def taken(self, number: int) -> bool:
+        """Whether a relay has taken any copy of a mailing."""
+        sql = "select 1 from tally where mailing = ? and state in (?, ?) and number > 0"
+        return self._conn.execute(sql, (number, State.ACCEPTED, State.BOUNCED)).fetchone() is not None
+
     def close_cancelled(self) -> None:
         """Nothing of a cancelled mailing waits: neither what a sender gave back, nor what a dead one held."""
         for of in self.mailings(states=(m.State.CANCELLED,)):

@@ -121,7 +121,6 @@ class Round:
         self._astray: dict[int, Hold] = {}  # a relay broke off: through another one, when nothing else waits
         self._cut: dict[int, Hold] = {}  # the last relay broke off too: once more, when nobody else waits
         self._cut_again: set[int] = set()  # of them those that were drawn once more
-        self._taken = False  # somebody's message was taken
         self._presses: dict[int, Press] = {}
         self._dues: dict[int, int] = {}  # of what was put off, until that is written
         self._alarm = Alarm(hands.config.safety.stop_rejected, hands.config.safety.stop_of_at_least)
@@ -248,13 +247,16 @@ class Round:
                 timer.cancel()
 
     def _broken_off(self) -> list[tuple[Hold, int]]:
-        """Whom every relay broke off, though others were taken: once more, and it is known what is to blame."""
-        if not self._taken:
-            return []
-        found = [(hold, delivery) for delivery, hold in self._cut.items()]
-        self._cut_again.update(self._cut)
-        self._lots.tried.difference_update(self._cut)
-        self._cut.clear()
+        """Whom every relay broke off, where others of the mailing were taken: once more, and it is known what is to
+        blame.
+        """
+        self._journal.flush()
+        choosy = {number for number in {hold.mailing for hold in self._cut.values()} if self._ledger.taken(number)}
+        found = [(hold, delivery) for delivery, hold in self._cut.items() if hold.mailing in choosy]
+        for _, delivery in found:
+            del self._cut[delivery]
+            self._cut_again.add(delivery)
+            self._lots.tried.discard(delivery)
         return found
 
     def _take_back(self) -> None:
@@ -354,7 +356,6 @@ class Round:
     def note(self, row: Consignment, outcome: Outcome) -> Outcome:
         relay, domain = outcome.relay, row.subscriber.address.rpartition("@")[2]
         if outcome.event is Event.ACCEPT:
-            self._taken = True
             if self._flows.slowed:
                 destination = self._fence.tickets[row.delivery].hold.destination
                 self._flows.accepted(relay, destination, self._hands.clock())
@@ -372,9 +373,9 @@ class Round:
     def _missed(self, ticket: Ticket, outcome: Outcome) -> Outcome:
         """A relay broke off, twice: through another one, or in the end once more. The same outcome, or put off.
 
-        A message that always ends the connection, where others went, is no fault of the relay's: tried as often as any
-        other it would wait for ever, and its mailing with it. A relay that takes nobody any more is soon left alone,
-        and then nobody is tried once more.
+        A message that always ends the connection, where others of its mailing went, is no fault of the relay's: tried
+        as often as any other it would wait for ever, and its mailing with it. A relay that takes nobody any more is
+        soon left alone, and then nobody is tried once more.
         """
         slip, hold, relay = ticket.slip, ticket.hold, outcome.relay
         if self._fence.missed(slip.id, relay):
