@@ -123,10 +123,12 @@ class Lab:
         return None
 
     async def stop(self) -> None:
-        """Drop every connection."""
-        for connection in list(self.connections):
-            connection.transport.abort()
-        while self.connections:  # noqa: ASYNC110
+        """Drop every connection, also those that were accepted a moment ago and are not made yet."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+        while self.connections:
+            for connection in list(self.connections):
+                connection.transport.abort()
             await asyncio.sleep(0.001)
 
     def keep(self, message: Message) -> None:
