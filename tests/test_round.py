@@ -620,6 +620,7 @@ async def test_who_is_broken_off_each_time_though_others_go_is_put_off_and_in_th
         assert sum(session.verbs.count("MAIL") for session in lab.sessions) == 2 + 4
         put_off = Counting(shop.house.db).put_off(shop.house.ledger.mailing(number))
         assert [(each.number, each.waiting, each.reason) for each in put_off] == [(1, 1, "broken_off")]
+        assert [shop.house.ledger.broken_off(each) for each in (1, 2, 3)] == [each == whom for each in (1, 2, 3)]
         due = shop.house.ledger.next_ripe(number)
         assert due is not None
         assert now + 200 < due < now + 400

@@ -91,6 +91,9 @@ def test_each_goes_where_the_log_says_and_what_it_does_not_mention_stays(doubted
     assert told[4]["next"] is not None
     with opened(doubted) as house:
         assert house.db.conn.execute("select count(*) from due").fetchone() == (1,)
+        # the same code as of one whose connection ended each time, and another reason
+        assert [code for _, code, _ in house.ledger.deferrals(4)] == [0]
+        assert not house.ledger.broken_off(4)
 
 
 def rows(place: Place) -> dict[int, dict[str, Any]]:

@@ -267,6 +267,12 @@ class Ledger:
         sql = "select 1 from attempt where delivery = ? and state = 5"
         return self._conn.execute(sql, (delivery,)).fetchone() is not None
 
+    def broken_off(self, delivery: int) -> bool:
+        """Whether a delivery was put off because the connection ended each time: no relay stands beside what only a
+        log tells of."""
+        sql = "select 1 from attempt where delivery = ? and state = 3 and code = 0 and relay <> ''"
+        return self._conn.execute(sql, (delivery,)).fetchone() is not None
+
     def taken(self, number: int) -> bool:
         """Whether a relay has taken any copy of a mailing."""
         sql = "select 1 from tally where mailing = ? and state in (?, ?) and number > 0"

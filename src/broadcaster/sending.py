@@ -382,17 +382,13 @@ class Round:
             self._astray[slip.id] = hold
             return outcome
         if self._fence.hopeless(slip.id) and not ticket.shut:
-            if slip.id in self._cut_again or self._put_off_for_that(slip):
+            if slip.id in self._cut_again or (slip.attempts and self._ledger.broken_off(slip.id)):
                 # as a silence, whatever was said last: a code would be taken for a word about the person
                 why = "" if outcome.answer is None else told(outcome.answer)
                 return outcome._replace(event=Event.DEFER, answer=Silence(after_dot=False, why=why))
             self._cut[slip.id] = hold
         self._lots.tried.add(slip.id)
         return outcome
-
-    def _put_off_for_that(self, slip: Slip) -> bool:
-        """Whether it was broken off again and again before."""
-        return slip.attempts > 0 and any(not code for _, code, _ in self._ledger.deferrals(slip.id))
 
     def _weigh(self, ticket: Ticket, outcome: Outcome, domain: str) -> Stop | None:
         """What it means that a message was not taken: for its own next time, for a pace, for the whole mailing."""
