@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import closing
 from email.message import EmailMessage
 from io import StringIO
@@ -28,9 +28,8 @@ from broadcaster.cli.staff import tell_staff
 from broadcaster.delivery import State
 from broadcaster.digest import Kind, News, Reader
 from broadcaster.errors import BroadcasterError, Interrupted, Unfinished
-from broadcaster.mailing import Mailing, Rule
-from broadcaster.schedule import Window
 from tests.conftest import CONFIG
+from tests.lab.mailings import mailing
 from tests.lab.record import Message
 from tests.lab.server import Rule as Answer
 from tests.lab.server import running
@@ -304,35 +303,12 @@ def test_the_log_of_years_is_not_told_to_new_staff(here: World) -> None:
 # the letter
 
 
-def mailing(slug: str, state: m.State, tally: Mapping[State, int], reason: str = "") -> Mailing:
-    audience = sum(tally.values())
-    return Mailing(
-        id=7,
-        statement=slug,
-        state=state,
-        digest="",
-        content="",
-        rule=Rule((1,)),
-        left_out={},
-        audience=audience,
-        first=1,
-        last=audience,
-        rehearsal=False,
-        created=1,
-        who="anna",
-        window=Window(),
-        reason=reason,
-        changed=1,
-        tally=tally,
-    )
-
-
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 
 @given(TEXT, TEXT, st.sampled_from(["en", "ar", "fa"]), st.sampled_from(list(Kind)))
 def test_whatever_is_told_it_is_one_sound_mail(slug: str, reason: str, tag: str, kind: Kind) -> None:
-    of = mailing(slug, m.State.PAUSED, {State.ACCEPTED: 3, State.PENDING: 1}, reason)
+    of = mailing(m.State.PAUSED, {State.ACCEPTED: 3, State.PENDING: 1}, slug=slug, reason=reason)
     news = News("audit 1", kind, 100, of if kind not in (Kind.MAILBOX, Kind.RELAY) else None, place=slug, why=reason)
     reader = Reader(tag, lambda words: words, lambda at: f"at {at}")
     made = digest.message(

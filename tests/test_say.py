@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import click
@@ -14,9 +13,9 @@ from hypothesis import strategies as st
 
 from broadcaster import delivery
 from broadcaster.cli import say
-from broadcaster.mailing import Mailing, Rule, State
-from broadcaster.schedule import Window
+from broadcaster.mailing import State
 from broadcaster.steps import TEXTS, ahead, lately
+from tests.lab.mailings import mailing
 
 NAMES = [
     "أحمد الخطيب",
@@ -139,30 +138,6 @@ def test_a_time_is_told_as_one_says_it() -> None:
 
 
 # the next action
-
-
-def mailing(state: State, tally: Mapping[delivery.State, int], due: int | None = None) -> Mailing:
-    audience = sum(tally.values())
-    window = Window(due, "tomorrow" if due else "", None)
-    return Mailing(
-        id=7,
-        statement="june",
-        state=state,
-        digest="",
-        content="",
-        rule=Rule((1,)),
-        left_out={},
-        audience=audience,
-        first=1,
-        last=audience,
-        rehearsal=False,
-        created=1,
-        who="anna",
-        window=window,
-        reason="",
-        changed=1,
-        tally=tally,
-    )
 
 
 @given(

@@ -22,31 +22,13 @@ from broadcaster.cli.say import clip, width
 from broadcaster.cli.watch import Canvas, Rate, View
 from broadcaster.delivery import Event, State
 from broadcaster.lock import GLANCES, Lock
-from broadcaster.mailing import Mailing, Rule
 from broadcaster.mailing import State as MailingState
-from broadcaster.schedule import Window
 from tests.conftest import Place
+from tests.lab.mailings import mailing
 from tests.test_ledger import enrolled
 from tests.test_mark import opened
 
-OF = Mailing(
-    id=12,
-    statement="june",
-    state=MailingState.SENDING,
-    digest="",
-    content="",
-    rule=Rule((1,)),
-    left_out={},
-    audience=100,
-    first=1,
-    last=100,
-    rehearsal=False,
-    created=1,
-    who="me",
-    window=Window(),
-    reason="",
-    changed=1,
-)
+OF = replace(mailing(MailingState.SENDING, {}), id=12, audience=100, last=100)
 
 
 class Terminal:
